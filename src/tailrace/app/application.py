@@ -1,0 +1,102 @@
+"""The ASGI application: the relay, and beside it the framework for everything that is not a stream.
+
+Rule: a relayed request meets the guard and then the gateway, nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+import tailrace
+from tailrace.app.config import Config
+from tailrace.app.guard import Guard
+from tailrace.client.transport import Transport
+from tailrace.gateway import Gateway, HttpUpstream, LocalUpstream, LocalUpstreamSettings, Upstream
+from tailrace.gateway.refusal import Receive, Scope, Send, answer
+from tailrace.llm import summarise
+from tailrace.llm.dialect import openai_error
+from tailrace.tape import Library
+
+
+class Application:
+    """Made from a configuration; serve it with any ASGI server, or with `tailrace up`.
+
+    Opens the library and checks the upstreams at once. Raises `ConfigError` or `LibraryUnavailable`.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.library = Library(config.library.url, summarise=summarise, redactor=config.library.redactor())
+        try:
+            self._transport = Transport(connect_s=config.gateway.deadlines.connect_s)
+            self.upstreams: list[Upstream] = [
+                LocalUpstream(settings, self._transport)
+                if isinstance(settings, LocalUpstreamSettings)
+                else HttpUpstream.configured(settings, self._transport)
+                for settings in config.upstream
+            ]
+        except BaseException:
+            self.library.close()
+            raise
+        self.gateway = Gateway(config.gateway, self.upstreams, self.library)
+        self.listens_on(config.server.host, config.server.port)
+        self._api = self._make_api()
+
+    def listens_on(self, host: str, port: int) -> None:
+        """Says at which address it is really served, once that is known."""
+        server = self.config.server
+        self._guard = Guard(host, port, server.allowed_hosts, server.allowed_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            objection = self._guard.objection(scope)
+            if objection is not None:
+                await answer(send, 403, openai_error(objection, "permission_error", "forbidden"), [])
+                return
+            if self.gateway.serves(scope["path"]):
+                await self.gateway(scope, receive, send)
+                return
+        await self._api(scope, receive, send)
+
+    def _make_api(self) -> FastAPI:
+        api = FastAPI(title="Tailrace", version=tailrace.__version__, lifespan=self._lifespan, redoc_url=None)
+
+        @api.get("/healthz", summary="Whether the process answers")
+        async def healthz() -> dict[str, str]:
+            return {"status": "ok"}
+
+        @api.get("/readyz", summary="Whether it records and its upstreams can answer", responses={503: {}})
+        async def readyz() -> JSONResponse:
+            health = self.library.health()
+            problems = {upstream.name: upstream.problem() for upstream in self.upstreams}
+            ready = health.writable and not any(problems.values())
+            body = {
+                "status": "ready" if ready else "not ready",
+                "library": {
+                    "writable": health.writable,
+                    "error": health.error,
+                    "unsaved_bytes": health.unsaved_bytes,
+                    "lost_bytes": health.lost_bytes,
+                    "lag_s": round(health.lag_s, 3),
+                },
+                "upstreams": {name: problem or "ok" for name, problem in problems.items()},
+                "streams": self.gateway.active_count,
+            }
+            return JSONResponse(body, status_code=200 if ready else 503)
+
+        return api
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self.library.close)
+            await stack.enter_async_context(self._transport)
+            for upstream in self.upstreams:
+                if isinstance(upstream, LocalUpstream):
+                    await stack.enter_async_context(upstream.running())
+            await stack.enter_async_context(self.gateway.running())
+            yield

@@ -1,0 +1,195 @@
+"""The configuration: a TOML file, overridden by `TAILRACE_*` variables, checked as a whole.
+
+A variable's name is the key's path in capitals with underscores: `TAILRACE_GATEWAY_DEADLINES_IDLE_S`. Lists of
+tables, such as `[[upstream]]`, are set in the file only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from tailrace.errors import ConfigError
+from tailrace.gateway import GatewaySettings, LocalUpstreamSettings, OpenAIUpstreamSettings, UpstreamSettings
+from tailrace.gateway.settings import Settings
+from tailrace.tape import Redactor
+from tailrace.tape.redaction import FIELDS, HEADERS, QUERY_KEYS
+
+DEFAULT_FILE = Path("tailrace.toml")
+FILE_VARIABLE = "TAILRACE_CONFIG"
+PREFIX = "TAILRACE_"
+
+
+class ServerSettings(Settings):
+    """The `[server]` table."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on. Without keys, only this machine may reach it, so it has to be a loopback one."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    """The port; 0 takes a free one."""
+    grace_s: float = Field(default=30, ge=0)
+    """How long streams that are under way may take to finish when the server is told to stop, in seconds."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further values of the `Host` header that are answered, besides the loopback names; exact, with the port."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web pages that may call, by their exact `Origin`; the server's own always may."""
+
+
+class LibrarySettings(Settings):
+    """The `[library]` table."""
+
+    url: str = "sqlite:///~/.local/share/tailrace/tapes.db"
+    """Where tapes are kept: `sqlite:///` and a path. A relative one is relative to the configuration file."""
+    redact: Literal["default", "off"] = "default"
+    """Whether credentials are left out of what is written."""
+    redact_headers: tuple[str, ...] = ()
+    """Further header names to redact."""
+    redact_fields: tuple[str, ...] = ()
+    """Further JSON field names to redact; exact."""
+    redact_query: tuple[str, ...] = ()
+    """Further query-string keys to redact."""
+
+    def redactor(self) -> Redactor:
+        """What these settings leave out."""
+        if self.redact == "off":
+            return Redactor.off()
+        return Redactor(
+            headers=HEADERS | set(self.redact_headers),
+            fields=FIELDS | set(self.redact_fields),
+            query_keys=QUERY_KEYS | set(self.redact_query),
+        )
+
+
+class Config(Settings):
+    """The whole configuration."""
+
+    server: ServerSettings = ServerSettings()
+    library: LibrarySettings = LibrarySettings()
+    gateway: GatewaySettings = GatewaySettings()
+    upstream: tuple[UpstreamSettings, ...] = Field(
+        default=(LocalUpstreamSettings(name="local", kind="local"),), min_length=1
+    )
+    """The far sides, in order. Without any, the local model."""
+
+    @field_validator("upstream")
+    @classmethod
+    def _names_differ(cls, value: tuple[UpstreamSettings, ...]) -> tuple[UpstreamSettings, ...]:
+        names = [upstream.name for upstream in value]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two upstreams are named {twice!r}")
+        return value
+
+
+def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """The configuration from `path`, else from `TAILRACE_CONFIG`, else from `tailrace.toml` if there is one.
+
+    Raises `ConfigError`, which names the key, the place, what was found and what is allowed.
+    """
+    named = path or (Path(environ[FILE_VARIABLE]) if environ.get(FILE_VARIABLE) else None)
+    file = named or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    values = {} if file is None else _read(file)
+    places = _override(values, environ)
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        raise _explained(error, str(file) if file else "the environment", places) from error
+    return config if file is None else _anchored(config, file.absolute().parent)
+
+
+def variables() -> dict[str, tuple[str, ...]]:
+    """Every `TAILRACE_*` variable that sets a key, with the key's path."""
+    return {PREFIX + "_".join(path).upper(): path for path in _leaves(Config, ())}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the configuration {file}: {error.strerror}", hint="--config names a TOML file"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not TOML: {error}", hint="see docs/reference/configuration.md") from error
+
+
+def _override(values: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    known = variables()
+    places: dict[tuple[str, ...], str] = {}
+    for name, text in environ.items():
+        if not name.startswith(PREFIX) or name == FILE_VARIABLE:
+            continue
+        if name not in known:
+            raise ConfigError(f"the variable {name} sets nothing", hint=_nearest(name, known))
+        table: Any = values
+        for key in known[name][:-1]:
+            table = table.setdefault(key, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"{name} cannot be set: {key} is not a table in the configuration file")
+        table[known[name][-1]] = _parsed(text)
+        places[known[name]] = name
+    return places
+
+
+def _parsed(text: str) -> object:
+    """Lists are written as JSON; everything else is text, which the key's type then reads."""
+    return json.loads(text) if text.startswith("[") and text.endswith("]") else text
+
+
+def _leaves(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _leaves(field.annotation, (*path, name))
+        elif not _is_tables(field.annotation):
+            yield (*path, name)
+
+
+def _is_tables(annotation: object) -> bool:
+    return any(member is UpstreamSettings for member in get_args(annotation))
+
+
+def _explained(error: ValidationError, file: str, places: Mapping[tuple[str, ...], str]) -> ConfigError:
+    first = error.errors()[0]
+    path = tuple(str(part) for part in first["loc"] if part not in ("openai", "local"))
+    place = places.get(path, file)
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        allowed = _allowed(first["loc"])
+        return ConfigError(f"{place}: there is no key {key}", hint=_nearest(path[-1], allowed))
+    if first["type"] == "missing":
+        return ConfigError(f"{place}: {key} is missing", hint="see docs/reference/configuration.md")
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return ConfigError(f"{place}: {key} = {first['input']!r}: {message}", hint="see docs/reference/configuration.md")
+
+
+def _allowed(location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the table in which an unknown one was found."""
+    if location[0] == "upstream" and len(location) > 2:
+        model: type[BaseModel] = LocalUpstreamSettings if location[2] == "local" else OpenAIUpstreamSettings
+        return list(model.model_fields)
+    model = Config
+    for part in location[:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        model = annotation
+    return list(model.model_fields)
+
+
+def _nearest(name: str, allowed: Iterable[str]) -> str:
+    names = sorted(allowed)
+    close = difflib.get_close_matches(name, names, n=1)
+    return (f"did you mean {close[0]}? " if close else "") + f"allowed are {', '.join(names)}"
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    scheme, separator, path = config.library.url.partition(":///")
+    if scheme != "sqlite" or not path or path.startswith(("/", "~")):
+        return config
+    library = config.library.model_copy(update={"url": f"{scheme}{separator}{folder / path}"})
+    return config.model_copy(update={"library": library})

@@ -1,0 +1,110 @@
+"""Running the application on a socket, with uvicorn.
+
+Rule: whatever can go wrong at the start goes wrong before anything is started, in one line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Callable
+
+import uvicorn
+
+from tailrace.app.application import Application
+from tailrace.app.config import Config
+from tailrace.app.guard import is_loopback
+from tailrace.errors import ConfigError
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long another thread may hold the interpreter while the relay waits for it. The default, 5 ms, would show in
+the latency of every chunk that arrives while the recorder is at work."""
+
+BACKLOG = 2048
+
+
+def serve(config: Config, started: Callable[[str, int], None]) -> None:
+    """Serves until it is told to stop by a signal. `started` hears the address once requests are answered.
+
+    Raises `ConfigError` or `LibraryUnavailable`.
+    """
+    listener = bind(config.server.host, config.server.port)
+    try:
+        application = Application(config)
+    except BaseException:
+        listener.close()
+        raise
+    host, port = config.server.host, listener.getsockname()[1]
+    application.listens_on(host, port)
+    logging.getLogger("uvicorn.error").addFilter(_is_unexpected)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    server = _Server(application, lambda: started(host, port))
+    server.run(sockets=[listener])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening address, or `ConfigError`."""
+    if not is_loopback(host):
+        raise ConfigError(
+            f"server.host is {host}: without keys, Tailrace listens only where this machine alone can reach it",
+            hint="use 127.0.0.1, and a proxy with access control in front where others need it",
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {error.strerror}",
+            hint="another program may be using the port; `--port` chooses a different one, 0 a free one",
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, with a last word for streams that outlast the grace period."""
+
+    def __init__(self, application: Application, started: Callable[[], None]) -> None:
+        self._application = application
+        self._started = started
+        self._grace_s = application.config.server.grace_s
+        super().__init__(
+            uvicorn.Config(
+                application,
+                loop="uvloop",
+                http="httptools",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                backlog=BACKLOG,
+                timeout_graceful_shutdown=round(self._grace_s) + 5,
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        async with asyncio.TaskGroup() as group:
+            stopping = group.create_task(self._stop_after_grace(), name="tailrace-grace")
+            await super().shutdown(sockets)
+            stopping.cancel()
+
+    async def _stop_after_grace(self) -> None:
+        await asyncio.sleep(self._grace_s)
+        self._application.gateway.stop_all()
+
+
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    """An answer that is left unfinished on purpose, so that the client sees the cut, is no error of the server."""
+    return "returned without completing response" not in record.getMessage()

@@ -1,0 +1,79 @@
+"""The `tailrace` command: its groups, its exit codes and how it says that something is wrong.
+
+Rule: stdout carries data, stderr everything else; an error is one line, and a hint where there is one. Commands
+import what they need when they run, so that `trace list` does not load a web framework.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import tailrace
+from tailrace.errors import TailraceError
+
+if TYPE_CHECKING:
+    from tailrace.app.config import Config
+
+EXIT_FAILURE = 2
+EXIT_INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(tailrace.__version__, prog_name="tailrace")
+def cli() -> None:
+    """The streaming layer for Python: relay, record, resume and replay event streams."""
+
+
+def config_option(command: click.decorators.FC) -> click.decorators.FC:
+    """`--config`, which every command takes."""
+    return click.option(
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The configuration file. Default: TAILRACE_CONFIG, else ./tailrace.toml if it is there.",
+    )(command)
+
+
+def load(config_path: Path | None) -> Config:
+    """The configuration for a command. Raises `ConfigError`."""
+    from tailrace.app.config import load_config  # noqa: PLC0415 - see the module's rule
+
+    return load_config(config_path, os.environ)
+
+
+def main() -> None:
+    """The entry point."""
+    from tailrace.cli import trace, up  # noqa: PLC0415
+
+    cli.add_command(up.up)
+    cli.add_command(trace.trace)
+    try:
+        cli.main(standalone_mode=False, color=None if _may_colour() else False)
+    except click.exceptions.Abort:
+        sys.exit(EXIT_INTERRUPTED)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_FAILURE)
+    except BrokenPipeError:
+        # The reader of our output has enough, as in `tailrace trace list | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except TailraceError as error:
+        click.echo(f"error: {error}", err=True)
+        if error.hint:
+            click.echo(f"\nhint: {error.hint}", err=True)
+        sys.exit(EXIT_FAILURE)
+
+
+def _may_colour() -> bool:
+    return not os.environ.get("NO_COLOR")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""HTTP to the far side, through aiohttp: the one module that knows it.
+
+Nothing is decompressed, followed or re-encoded here: what goes out and comes in is what the caller
+said and the far side sent. Deadlines after the connection are the caller's: `Response.close` from anywhere ends it.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from tailrace.errors import UpstreamBroken, UpstreamUnreachable
+
+RawHeaders = list[tuple[str, str]]
+
+KEEP_ALIVE_S = 4.0
+"""How long an idle connection is kept: below the 5 s after which common servers close it, so that a POST, which
+must not be sent twice, rarely meets a connection that is just closing."""
+
+READ_BUFFER_BYTES = 64 * 1024
+"""What is read ahead of a slow reader at most, times two (aiohttp's rule), before the far side is slowed down."""
+
+_WHOLE_BODY_BYTES = 256 * 1024
+_PIECE_BYTES = 64 * 1024
+_OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+
+class Response:
+    """The head of an answer, with its body still to come. Call `close` when done, also in the middle."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: RawHeaders = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers
+        ]
+        self.read = response.content.readany
+        """Gives the bytes that have come since the last call, waits for some if there are none, and gives b"" at
+        the end. Its errors go through `broken`."""
+
+    def close(self) -> None:
+        """Drops the connection if the body has not been read to its end; else keeps it for the next request."""
+        if self._response.content.at_eof() and self._response.content.exception() is None:
+            self._response.release()
+        else:
+            self._response.close()
+
+
+class Transport:
+    """A pool of connections. An async context manager.
+
+    `connect_s` is the deadline for a connection, in seconds, name look-up and TLS included.
+    """
+
+    def __init__(self, *, connect_s: float) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            timeout=self._timeout,
+            skip_auto_headers=_OWN_HEADERS,
+            read_bufsize=READ_BUFFER_BYTES,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def open(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes) -> Response:
+        """Sends a request and waits for the head of its answer. `url` is used as it stands.
+
+        Raises `UpstreamUnreachable` when there is no connection, TimeoutError when there is none in time, and
+        `UpstreamBroken` when it ends without an answer.
+        """
+        assert self._session is not None, "open() outside the context manager"
+        fields = CIMultiDict(headers)
+        data: bytes | AsyncIterator[bytes] | None = body or None
+        if body:
+            fields["Content-Length"] = str(len(body))
+            if len(body) > _WHOLE_BODY_BYTES:
+                data = _pieces(body)
+        try:
+            response = await self._session.request(
+                method, URL(url, encoded=True), headers=fields, data=data, allow_redirects=False
+            )
+        except aiohttp.ConnectionTimeoutError as error:
+            raise TimeoutError(f"no connection to {_place(url)} in {self._timeout.connect:g} s") from error
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, ssl.SSLError) as error:
+            raise UpstreamUnreachable(f"no connection to {_place(url)}: {_reason(error)}") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamBroken(f"{_place(url)} gave no answer: {_reason(error)}") from error
+        return Response(response)
+
+
+READ_ERRORS = (aiohttp.ClientError, OSError)
+"""What `Response.read` raises when the connection breaks."""
+
+
+def broken(error: BaseException) -> UpstreamBroken:
+    """One of `READ_ERRORS` in this program's words."""
+    return UpstreamBroken(f"the connection ended inside the answer: {_reason(error)}")
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    """A large body in pieces, so that sending it does not hold the loop and obeys the far side's pace."""
+    for start in range(0, len(body), _PIECE_BYTES):
+        yield body[start : start + _PIECE_BYTES]
+
+
+def _place(url: str) -> str:
+    parts = URL(url, encoded=True)
+    return f"{parts.host}:{parts.port}"
+
+
+def _reason(error: BaseException) -> str:
+    cause = getattr(error, "os_error", None)
+    return str(cause or error) or type(error).__name__

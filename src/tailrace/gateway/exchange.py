@@ -1,0 +1,202 @@
+"""One request on its way through: client, upstream, tape.
+
+Rules. The client comes first: each chunk goes to it before it goes to the tape, and nothing on that way waits
+for anything but the client. Whoever ends the exchange early, a deadline, the client or a shutdown, says so with
+`stop`, which cancels whatever phase it is in. The tape ends in `finally`, with the truth.
+"""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+
+from tailrace.client.transport import READ_ERRORS, Response, broken
+from tailrace.errors import UpstreamBroken, UpstreamError
+from tailrace.gateway import headers
+from tailrace.gateway.refusal import Receive, Refusal, Send, answer
+from tailrace.gateway.request import Request
+from tailrace.gateway.settings import Deadlines
+from tailrace.gateway.upstream import Upstream
+from tailrace.llm import Dialect, EndingWatch
+from tailrace.tape import Kind, Library, Outcome, Recording, ResponseHead
+
+HEAD_ON_DISK_S = 0.05
+"""How long dialling waits for the tape's head to be in the library: a stuck disk costs this much, once."""
+
+
+async def send_refusal(send: Send, refusal: Refusal, dialect: Dialect, recording: Recording | None) -> None:
+    """Answers with an error of Tailrace's own, and records that."""
+    body = dialect.error_body(refusal.message, refusal.kind, refusal.code)
+    if recording is not None:
+        fields = (("content-type", "application/json"),)
+        recording.respond(ResponseHead(refusal.status, fields, recording.elapsed_ns(), Kind.NORMAL))
+        recording.inject(body)
+    await answer(send, refusal.status, body, headers.trace_header(None if recording is None else recording.id))
+
+
+class Exchange:
+    """Relays one request. Make it, then `run` it once."""
+
+    def __init__(self, request: Request, upstream: Upstream, deadlines: Deadlines, library: Library) -> None:
+        self._request = request
+        self._upstream = upstream
+        self._deadlines = deadlines
+        self._recording: Recording | None = library.create(request.head(upstream.name)) if request.is_recorded else None
+        self._started_ns = time.perf_counter_ns()
+        self._read_at_ns = 0
+        """When the last read of the answer came back; 0 while its head is awaited."""
+        self._is_sending = False
+        self._is_committed = False
+        self._scope: anyio.CancelScope | None = None
+        self._outcome: Outcome | None = None
+        self._error: Refusal | None = None
+        self._watch: EndingWatch | None = None
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        """Relays until the end, whichever it is, and tells the client what can still be told."""
+        try:
+            async with anyio.create_task_group() as group:
+                self._scope = group.cancel_scope
+                group.start_soon(self._await_disconnect, receive, name="tailrace-client-watch")
+                await self._relay(send)
+                group.cancel_scope.cancel()
+            await self._tell(send)
+        finally:
+            self._close()
+
+    def stop(self, outcome: Outcome, error: Refusal | None = None) -> None:
+        """Ends the exchange in whatever phase it is. The first reason counts; after the end nothing happens."""
+        if self._end(outcome, error) and self._scope is not None:
+            self._scope.cancel()
+
+    def check(self, now_ns: int) -> None:
+        """Enforces the deadlines; the gateway calls it for every exchange a few times a second."""
+        limits = self._deadlines
+        if now_ns - self._started_ns > limits.total_s * 1e9:
+            self._time_out("total", f"the exchange was not over in {limits.total_s:g} s")
+        elif not self._read_at_ns:
+            if self._request.wants_stream and now_ns - self._started_ns > limits.headers_s * 1e9:
+                self._time_out("headers", f"{self._upstream.name} did not begin an answer in {limits.headers_s:g} s")
+        elif self._is_sending:
+            self._read_at_ns = now_ns  # the client is the slow one
+        elif now_ns - self._read_at_ns > limits.idle_s * 1e9:
+            self._time_out("idle", f"{self._upstream.name} sent nothing for {limits.idle_s:g} s")
+
+    def _end(self, outcome: Outcome, error: Refusal | None = None) -> bool:
+        """Sets the ending, if there is none yet."""
+        if self._outcome is not None:
+            return False
+        self._outcome, self._error = outcome, error
+        return True
+
+    def _time_out(self, deadline: str, message: str) -> None:
+        self.stop(Outcome.TIMEOUT, Refusal(504, f"{deadline}_timeout", message, "timeout_error"))
+
+    async def _await_disconnect(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.stop(Outcome.CLIENT_GONE)
+
+    async def _relay(self, send: Send) -> None:
+        recording = self._recording
+        if recording is not None:
+            await recording.until_stored(HEAD_ON_DISK_S)
+        request = self._request
+        try:
+            response = await self._upstream.open(request.method, request.upstream_path, request.headers, request.body)
+        except TimeoutError as error:
+            self._time_out("connect", str(error))
+        except UpstreamError as error:
+            code = "upstream_broken" if isinstance(error, UpstreamBroken) else "upstream_unreachable"
+            self._end(Outcome.UPSTREAM_ERROR, Refusal(502, code, str(error), "upstream_error"))
+        else:
+            try:
+                await self._relay_answer(response, send)
+            except READ_ERRORS as error:
+                if not self._has_ended():
+                    message = str(broken(error))
+                    self._end(Outcome.TRUNCATED, Refusal(502, "upstream_truncated", message, "upstream_error"))
+            finally:
+                response.close()
+
+    async def _relay_answer(self, response: Response, send: Send) -> None:
+        self._read_at_ns = time.perf_counter_ns()
+        is_stream = headers.is_event_stream(response.headers)
+        if is_stream:
+            self._watch = EndingWatch(self._request.dialect)
+        recording = self._recording
+        if recording is not None:
+            kind = Kind.STREAM if is_stream else Kind.NORMAL
+            recording.respond(ResponseHead(response.status, tuple(response.headers), recording.elapsed_ns(), kind))
+        self._is_committed = True
+        fields = headers.to_client(response.headers, trace=self._trace(), is_stream=is_stream)
+        await send({"type": "http.response.start", "status": response.status, "headers": fields})
+        await self._pump(response, send, recording, self._watch)
+        if self._watch is not None and not self._has_ended() and self._request.dialect.markers:
+            message = f"{self._upstream.name} ended the stream without its terminal event"
+            self._end(Outcome.TRUNCATED, Refusal(502, "upstream_truncated", message, "upstream_error"))
+            return
+        self._set_ending(response.status)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _pump(
+        self, response: Response, send: Send, recording: Recording | None, watch: EndingWatch | None
+    ) -> None:
+        """The hot loop: per chunk one read, one send, one append, and a look at the last bytes."""
+        read, clock = response.read, time.perf_counter_ns
+        while chunk := await read():
+            self._read_at_ns = now_ns = clock()
+            self._is_sending = True
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            self._is_sending = False
+            if recording is not None:
+                recording.write(chunk, now_ns)
+            if watch is not None:
+                watch.feed(chunk)
+
+    def _has_ended(self) -> bool:
+        """Whether the stream has said its own end; then what happens to the connection matters no more."""
+        if self._watch is None:
+            return False
+        self._watch.close()
+        return self._watch.final is not None
+
+    def _set_ending(self, status: int) -> None:
+        final = self._watch.final if self._watch is not None else None
+        if final is not None and final.error is not None:
+            self._end(Outcome.UPSTREAM_ERROR, Refusal(502, "upstream_error", final.error))
+        elif status >= 400:
+            self._end(Outcome.UPSTREAM_ERROR, Refusal(status, "upstream_error", f"the upstream answered {status}"))
+        else:
+            self._end(Outcome.COMPLETE)
+
+    async def _tell(self, send: Send) -> None:
+        """Tells the client about an ending that is not the upstream's own."""
+        error = self._error
+        if error is None or self._outcome is Outcome.CLIENT_GONE:
+            return
+        dialect = self._request.dialect
+        if not self._is_committed:
+            await send_refusal(send, error, dialect, self._recording)
+        elif self._outcome in (Outcome.TRUNCATED, Outcome.TIMEOUT, Outcome.STOPPED):
+            watch = self._watch
+            frame = dialect.error_frame(error.message, error.code) if watch and watch.between_events else b""
+            if frame:
+                if self._recording is not None:
+                    self._recording.inject(frame)
+                await send({"type": "http.response.body", "body": frame})
+            # Else the answer is left unfinished, and the server breaks the connection: in the middle of an
+            # event, or of a body, that is the only sign that cannot be taken for the end.
+
+    def _trace(self) -> str | None:
+        return None if self._recording is None else self._recording.id
+
+    def _close(self) -> None:
+        if self._recording is None:
+            return
+        outcome = self._outcome or Outcome.STOPPED
+        if outcome is Outcome.CLIENT_GONE and self._has_ended():
+            final = self._watch.final if self._watch is not None else None
+            outcome = Outcome.UPSTREAM_ERROR if final is not None and final.error else Outcome.COMPLETE
+        self._recording.close(outcome, self._error.message if self._error is not None else None)

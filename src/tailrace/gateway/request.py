@@ -1,0 +1,130 @@
+"""What a client asks of the relay, read from the wire in steps: head, body, the few fields that routing needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from tailrace.gateway.refusal import Receive, Refusal, Scope
+from tailrace.llm import Dialect, of_path
+from tailrace.llm.codec import dumps, loads, request_fields
+from tailrace.tape import Head, Kind
+
+MAX_SESSION_CHARACTERS = 200
+MAX_TAGS = 32
+
+
+class ClientLeftError(Exception):
+    """The client went away before it had said what it wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the client asked. `path` is what the client called, `upstream_path` what the upstream is called with;
+    both have the query. Header names are in lower case."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    dialect: Dialect
+    upstream_path: str = ""
+    body: bytes = b""
+    wants_stream: bool = False
+    model: str | None = None
+    session: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    is_recorded: bool = True
+
+    def head(self, upstream: str | None) -> Head:
+        """The head of its tape."""
+        return Head(
+            method=self.method,
+            path=self.path,
+            upstream=upstream,
+            dialect=self.dialect.name,
+            kind=Kind.STREAM if self.wants_stream else Kind.NORMAL,
+            model=self.model,
+            request_headers=self.headers,
+            request_body=self.body,
+            session=self.session,
+            tags=self.tags,
+        )
+
+
+def read_head(scope: Scope) -> Request:
+    """The request of an ASGI scope, without its body."""
+    query = scope["query_string"].decode("latin-1")
+    path = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
+    fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    return Request(
+        method=scope["method"],
+        path=path,
+        headers=fields,
+        dialect=of_path(str(scope["path"])),
+        is_recorded=_field(fields, "x-tailrace-record").lower() != "off",
+    )
+
+
+async def read_body(receive: Receive, headers: tuple[tuple[str, str], ...], limit_bytes: int) -> bytes:
+    """The whole body. Raises `Refusal` (413) over the limit, and `ClientLeftError`."""
+    announced = _field(headers, "content-length")
+    size = int(announced) if announced.isdecimal() else 0
+    parts: list[bytes] = []
+    more = True
+    while more:
+        if size > limit_bytes:
+            raise Refusal(413, "body_too_large", f"the body has at least {size} bytes, expected at most {limit_bytes}")
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeftError
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+        size = max(size, sum(map(len, parts)))
+    return b"".join(parts)
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """Path and query, the query with its question mark. Raises `Refusal` for a path that climbs."""
+    path, mark, query = path.partition("?")
+    if any(part.lower().replace("%2e", ".") in (".", "..") for part in path.split("/")):
+        raise Refusal(400, "invalid_path", "the path has a segment that is . or ..")
+    return path, mark + query
+
+
+def with_tailrace_headers(request: Request) -> Request:
+    """Reads `X-Tailrace-Session` and `X-Tailrace-Tags`. Raises `Refusal` for what cannot be kept."""
+    session = _field(request.headers, "x-tailrace-session")
+    if len(session) > MAX_SESSION_CHARACTERS:
+        message = f"X-Tailrace-Session has {len(session)} characters, expected at most {MAX_SESSION_CHARACTERS}"
+        raise Refusal(400, "invalid_session", message)
+    tags: dict[str, str] = {}
+    for pair in filter(None, map(str.strip, _field(request.headers, "x-tailrace-tags").split(","))):
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise Refusal(400, "invalid_tags", f"X-Tailrace-Tags has {pair!r}, expected key=value pairs with commas")
+        tags[key.strip()] = value.strip()
+    if len(tags) > MAX_TAGS:
+        raise Refusal(400, "invalid_tags", f"X-Tailrace-Tags has {len(tags)} tags, expected at most {MAX_TAGS}")
+    return replace(request, session=session or None, tags=tags)
+
+
+def with_body_fields(request: Request) -> Request:
+    """Reads `model` and `stream` from a JSON body. Raises `Refusal` (400) when it is none."""
+    try:
+        fields = request_fields(request.body)
+    except ValueError as error:
+        raise Refusal(400, "invalid_json", f"the body is not the JSON object that is expected: {error}") from error
+    return replace(request, model=fields.model, wants_stream=bool(fields.stream))
+
+
+def with_model(request: Request, model: str | None) -> Request:
+    """The request under the model's name at the upstream. Only where that differs is the body written anew."""
+    if model is None or model == request.model:
+        return request
+    body = loads(request.body)
+    body["model"] = model
+    return replace(request, model=model, body=dumps(body))
+
+
+def _field(headers: tuple[tuple[str, str], ...], name: str) -> str:
+    return next((value for key, value in headers if key == name), "")

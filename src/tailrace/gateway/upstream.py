@@ -1,0 +1,87 @@
+"""The far side, as the relay sees it: something that answers a request and has models."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from typing import Protocol
+
+from tailrace.client.transport import READ_ERRORS, Response, Transport, broken
+from tailrace.errors import ConfigError, UpstreamError
+from tailrace.gateway import headers
+from tailrace.gateway.settings import OpenAIUpstreamSettings
+from tailrace.llm.codec import Object, load_object
+from tailrace.llm.dialect import objects
+
+MAX_MODELS_BYTES = 4 * 1024 * 1024
+
+logger = logging.getLogger("tailrace.gateway")
+
+
+class Upstream(Protocol):
+    """One configured far side. Its `open` raises what `Transport.open` does."""
+
+    name: str
+
+    async def open(self, method: str, path: str, request_headers: Iterable[tuple[str, str]], body: bytes) -> Response:
+        """Sends a request to `path` (with its query) below the upstream's address; gives the answer's head."""
+        ...
+
+    async def models(self) -> list[Object]:
+        """Its models in OpenAI's shape. Raises `UpstreamError` when it cannot say."""
+        ...
+
+    def problem(self) -> str | None:
+        """Why it cannot answer now, or None."""
+        ...
+
+
+class HttpUpstream:
+    """An upstream at an address. `key` replaces the client's credentials; None passes them on."""
+
+    def __init__(
+        self, name: str, base_url: str, transport: Transport, *, key: str | None = None, models: Iterable[str] = ()
+    ) -> None:
+        self.name = name
+        self._base_url = base_url
+        self._key = key
+        self._transport = transport
+        self._models = tuple(models)
+
+    @classmethod
+    def configured(cls, settings: OpenAIUpstreamSettings, transport: Transport) -> HttpUpstream:
+        """From its table in the configuration. Raises `ConfigError` when its key is not in the environment."""
+        key = None
+        if settings.key_env is not None:
+            key = os.environ.get(settings.key_env)
+            if not key:
+                raise ConfigError(
+                    f"upstream {settings.name!r} takes its key from {settings.key_env}, which is not set",
+                    hint=f"export {settings.key_env}=..., or remove key_env to pass the client's own key on",
+                )
+        return cls(settings.name, settings.base_url, transport, key=key, models=settings.models)
+
+    async def open(self, method: str, path: str, request_headers: Iterable[tuple[str, str]], body: bytes) -> Response:
+        fields = headers.to_upstream(list(request_headers), key=self._key)
+        return await self._transport.open(method, self._base_url + path, fields, body)
+
+    async def models(self) -> list[Object]:
+        if self._models:
+            return [{"id": model, "object": "model", "created": 0, "owned_by": self.name} for model in self._models]
+        response = await self.open("GET", "/models", [("accept", "application/json")], b"")
+        try:
+            body = b""
+            while len(body) <= MAX_MODELS_BYTES and (chunk := await response.read()):
+                body += chunk
+        except READ_ERRORS as error:
+            raise broken(error) from error
+        finally:
+            response.close()
+        answer = load_object(body)
+        if response.status != 200 or answer is None:
+            raise UpstreamError(f"{self.name} answered {response.status} when asked for its models")
+        return [model for model in objects(answer.get("data")) if isinstance(model.get("id"), str)]
+
+    def problem(self) -> str | None:
+        return None

@@ -1,0 +1,139 @@
+"""OpenAI chat completions, and the older text completions, which stream the same way.
+
+Ends with `data: [DONE]`. An event with an `error` object is a failure, whatever follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tailrace.llm.codec import Object, load_object
+from tailrace.llm.dialect import Delta, DeltaKind, Facts, Final, error_message, member, objects, openai_error, text, whole
+from tailrace.sse import Event, encode
+
+
+class OpenAIChat:
+    """See the module."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.markers: tuple[bytes, ...] = (b"[DONE]", b'"error"')
+
+    def final(self, event: Event) -> Final | None:
+        data = event.data or ""
+        if data.startswith("[DONE]"):
+            return Final()
+        payload = load_object(data) if '"error"' in data else None
+        if payload and payload.get("error"):
+            return Final(error_message(payload["error"]))
+        return None
+
+    def deltas(self, event: Event) -> list[Delta]:
+        payload = load_object(event.data)
+        found: list[Delta] = []
+        for choice in objects(payload.get("choices")) if payload else []:
+            delta = member(choice, "delta")
+            for value in (delta.get("reasoning_content"), delta.get("reasoning")):
+                if reasoning := text(value):
+                    found.append(Delta(DeltaKind.REASONING, reasoning))
+                    break
+            if content := text(delta.get("content")) or text(delta.get("refusal")) or text(choice.get("text")):
+                found.append(Delta(DeltaKind.TEXT, content))
+            for call in objects(delta.get("tool_calls")):
+                function = member(call, "function")
+                if piece := (text(function.get("name")) or "") + (text(function.get("arguments")) or ""):
+                    found.append(Delta(DeltaKind.TOOL, piece))
+        return found
+
+    def facts(self, payload: Object) -> Facts:
+        usage = member(payload, "usage")
+        reasons = [reason for choice in objects(payload.get("choices")) if (reason := text(choice.get("finish_reason")))]
+        return Facts(
+            model=text(payload.get("model")),
+            finish_reason=reasons[0] if reasons else None,
+            input_tokens=whole(usage.get("prompt_tokens")),
+            output_tokens=whole(usage.get("completion_tokens")),
+        )
+
+    def assemble(self, payloads: Iterable[Object]) -> Object:
+        answer: Object = {}
+        choices: dict[int, Object] = {}
+        for payload in payloads:
+            for key, value in payload.items():
+                if key != "choices" and (value is not None or key not in answer):
+                    answer[key] = value
+            for choice in objects(payload.get("choices")):
+                _add_choice(choices.setdefault(whole(choice.get("index")) or 0, {}), choice)
+        if text(answer.get("object")) == "chat.completion.chunk":
+            answer["object"] = "chat.completion"
+        answer["choices"] = [choices[index] for index in sorted(choices)]
+        return answer
+
+    def error_body(self, message: str, kind: str, code: str) -> bytes:
+        return openai_error(message, kind, code)
+
+    def error_frame(self, message: str, code: str) -> bytes:
+        return encode(Event(data=openai_error(message, "upstream_error", code).decode()))
+
+
+def _add_choice(whole_choice: Object, choice: Object) -> None:
+    whole_choice.setdefault("index", whole(choice.get("index")) or 0)
+    for key, value in choice.items():
+        if key == "delta" and isinstance(value, dict):
+            _add_delta(whole_choice.setdefault("message", {}), value)
+        elif key == "text" and isinstance(value, str):
+            whole_choice["text"] = whole_choice.get("text", "") + value
+        elif key == "logprobs" and isinstance(value, dict):
+            _extend_lists(whole_choice, key, value)
+        elif value is not None or key not in whole_choice:
+            whole_choice[key] = value
+
+
+def _add_delta(message: Object, delta: Object) -> None:
+    for key, value in delta.items():
+        if key == "tool_calls":
+            for call in objects(value):
+                _add_tool_call(message.setdefault("tool_calls", []), call)
+        elif isinstance(value, str) and key != "role" and isinstance(message.get(key), str):
+            message[key] += value
+        elif value is not None or key not in message:
+            message[key] = value
+
+
+def _add_tool_call(calls: list[Object], piece: Object) -> None:
+    """A new call begins when the id changes at the same index: some upstreams send index 0 for every call."""
+    index, call_id = whole(piece.get("index")), text(piece.get("id"))
+    same = [
+        call
+        for call in calls
+        if (index is None or call["index"] == index) and (not call_id or call.get("id") in (None, call_id))
+    ]
+    if not same:
+        calls.append({"index": len(calls) if index is None else index})
+        same = calls[-1:]
+    call = same[-1]
+    for key, value in piece.items():
+        if key == "function" and isinstance(value, dict):
+            function = call.setdefault("function", {})
+            for name, part in value.items():
+                if name == "arguments" and isinstance(part, str):
+                    function[name] = function.get(name, "") + part
+                elif part:
+                    function[name] = part
+        elif key != "index" and value is not None:
+            call[key] = value
+
+
+def _extend_lists(owner: Object, key: str, value: Object) -> None:
+    kept = owner.get(key)
+    if not isinstance(kept, dict):
+        kept = owner[key] = {}
+    for name, items in value.items():
+        if isinstance(items, list) and isinstance(kept.get(name), list):
+            kept[name] = kept[name] + items
+        elif items is not None or name not in kept:
+            kept[name] = items
+
+
+CHAT = OpenAIChat("openai-chat")
+COMPLETIONS = OpenAIChat("openai-completions")

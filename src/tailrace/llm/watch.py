@@ -1,0 +1,84 @@
+"""Whether a stream has said its own end, watched while it passes.
+
+Rule: per chunk it costs a look at the last bytes and a search for the dialect's markers. Only an event that has
+a marker is decoded, so text that merely mentions `[DONE]` is not taken for the end.
+"""
+
+from __future__ import annotations
+
+from tailrace.errors import WireError
+from tailrace.llm.dialect import Dialect, Final
+from tailrace.sse import Boundary, Decoder
+
+MAX_HELD_BYTES = 16 * 1024 * 1024
+"""What is held of an event that comes in pieces; a longer one is taken for one that is not the end."""
+
+
+class EndingWatch:
+    """Feed it every chunk of one stream, then ask `final`."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._markers = dialect.markers
+        self._boundary = Boundary()
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._final: Final | None = None
+
+    @property
+    def between_events(self) -> bool:
+        """Whether an event may be put in here without breaking one of the upstream's."""
+        return self._boundary.between_events
+
+    @property
+    def final(self) -> Final | None:
+        """The stream's own end, if it has come; an error that it said before its end is kept."""
+        return self._final
+
+    def feed(self, chunk: bytes) -> None:
+        """Looks at the next chunk."""
+        self._boundary.feed(chunk)
+        if not self._markers:
+            return
+        if not self._held and chunk.endswith(b"\n\n"):
+            self._search(chunk)  # the usual chunk: whole events
+            return
+        self._held.append(chunk)
+        self._held_bytes += len(chunk)
+        if self._boundary.between_events or b"\n\n" in chunk or b"\n\r\n" in chunk:
+            self._search_held()
+        elif self._held_bytes > MAX_HELD_BYTES:
+            self._held, self._held_bytes = [], 0
+
+    def close(self) -> None:
+        """The stream has ended: an unfinished last event counts for the verdict, as clients read it."""
+        if self._held:
+            self._look(b"".join(self._held))
+            self._held = []
+
+    def _search_held(self) -> None:
+        """Searches what has come up to the last blank line, and goes on holding the rest."""
+        data = b"".join(self._held)
+        cut = len(data)
+        if not self._boundary.between_events:
+            cut = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
+        self._search(data[:cut])
+        rest = data[cut:]
+        self._held, self._held_bytes = ([rest], len(rest)) if rest else ([], 0)
+
+    def _search(self, data: bytes) -> None:
+        for marker in self._markers:
+            if marker in data:
+                self._look(data)
+                return
+
+    def _look(self, data: bytes) -> None:
+        decoder = Decoder(max_event_bytes=2 * MAX_HELD_BYTES, flush_on_eof=True)
+        try:
+            events = [*decoder.feed(data), *decoder.close()]
+        except WireError:
+            return
+        for event in events:
+            final = self._dialect.final(event)
+            if final is not None and (self._final is None or self._final.error is None):
+                self._final = final

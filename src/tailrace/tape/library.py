@@ -1,0 +1,211 @@
+"""The collection of tapes: create, find, list, follow, delete.
+
+Following has no gap and no repeat: subscribe first, then take what is not on disk yet, then read the stored
+part, then go live, and pass each frame number once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tailrace.errors import AmbiguousTape, LibraryUnavailable, TapeNotFound
+from tailrace.tape import blocks
+from tailrace.tape.packer import Packer, Summarise, pack
+from tailrace.tape.recorder import Health, Recorder
+from tailrace.tape.recording import Recording
+from tailrace.tape.redaction import Redactor
+from tailrace.tape.stores import Store
+from tailrace.tape.stores.sqlite import SqliteStore
+from tailrace.tape.tape import Exchange, Filter, Frame, Head, Origin, Page, Tape
+from tailrace.tape.ulid import first_id_at
+
+POLL_S = 0.05
+"""How often a follower in another process than the recorder's looks for news."""
+MAX_PAGE = 1000
+_DELETE_BATCH = 500
+
+EVERYTHING = Filter()
+
+
+class Library:
+    """The tapes at `url` (`sqlite:///relative/path` or `sqlite:////absolute/path`; `~` is the home folder).
+
+    `summarise` derives the columns of lists when a tape ends (see `tailrace.llm.summarise`); `redactor` says
+    what is never written (default: credentials). Opening ends the tapes of dead processes as `crashed`.
+
+    Use it as a context manager or call `close`. Reading methods may be called from any thread; `create` from
+    the thread of one event loop. Raises `LibraryUnavailable` when it cannot be opened.
+    """
+
+    def __init__(self, url: str, *, summarise: Summarise | None = None, redactor: Redactor | None = None) -> None:
+        self.url = url
+        self._summarise = summarise
+        self._redactor = redactor or Redactor()
+        self._store: Store = SqliteStore(_sqlite_path(url))
+        self._recorder: Recorder | None = None
+        self._packer: Packer | None = None
+        self.crashed = tuple(self._store.crash_abandoned())
+        """The ids of the tapes that opening found abandoned."""
+        for tape_id in self.crashed:
+            pack(self._store, tape_id, summarise, _at_once)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Writes what is waiting and closes the files."""
+        if self._recorder is not None and self._packer is not None:
+            self._recorder.flush()
+            self._packer.close()
+            self._recorder.close()
+        self._store.close()
+
+    def create(self, head: Head) -> Recording:
+        """Begins a tape. It is in the library once `Recording.until_stored` says so, a millisecond or so later."""
+        recorder = self._recording()
+        recording = Recording(head, self._redactor, recorder.budget, recorder.enqueue)
+        recorder.add(recording)
+        return recording
+
+    def health(self) -> Health:
+        """Whether recording works, and what it has lost."""
+        return self._recording().health()
+
+    def open(self, tape_id: str) -> Tape:
+        """The tape with this id or unique prefix of one (letters in either case).
+
+        Raises `TapeNotFound` or `AmbiguousTape`.
+        """
+        prefix = tape_id.upper()
+        found = self._store.with_prefix(prefix) if prefix.isalnum() else []
+        if not found:
+            raise TapeNotFound(f"no tape {tape_id}", hint="`tailrace trace list` shows what there is")
+        if len(found) > 1:
+            raise AmbiguousTape(
+                f"more than one tape begins with {tape_id}: {found[0]}, {found[1]}, ...", hint="give more of the id"
+            )
+        tape = self._store.tape(found[0])
+        if tape is None:
+            raise TapeNotFound(f"no tape {tape_id}: it has just been deleted")
+        return tape
+
+    def exchange(self, tape_id: str) -> Exchange:
+        """The request and the response head of a tape, by its full id. Raises `TapeNotFound`."""
+        exchange = self._store.exchange(tape_id)
+        if exchange is None:
+            raise TapeNotFound(f"no tape {tape_id}")
+        return exchange
+
+    def frames(self, tape_id: str, *, after: int = 0) -> Iterator[Frame]:
+        """The stored frames of a tape, by its full id, with a number above `after`, in order."""
+        for block in self._store.blocks(tape_id, after):
+            yield from blocks.frames(block, after=after)
+
+    def list(self, filter: Filter = EVERYTHING, *, cursor: str | None = None, limit: int = 50) -> Page:  # noqa: A002
+        """Tapes, newest first, at most `limit` (1 to 1000); `cursor` is `next_cursor` of the page before."""
+        if not 1 <= limit <= MAX_PAGE:
+            raise ValueError(f"limit is {limit}, expected 1 to {MAX_PAGE}")
+        return self._store.list(filter, cursor, limit)
+
+    def delete(self, tape_ids: Iterable[str]) -> int:
+        """Deletes ended tapes by their full ids and returns how many there were. An open tape stays.
+
+        Blocks until it is done; where streams are served, call it from a worker thread.
+        """
+        ids = list(tape_ids)
+        if self._recorder is None:
+            return self._store.delete(ids)
+        count: Future[int] = Future()
+        self._recorder.run_soon(lambda: count.set_result(self._store.delete(ids)))
+        return count.result()
+
+    def delete_before(self, unix_ns: int, *, progress: Callable[[int], None] | None = None) -> int:
+        """Deletes the ended tapes that started before this Unix time in nanoseconds; returns how many."""
+        total = 0
+        while ids := self._store.ended_before(first_id_at(unix_ns), _DELETE_BATCH):
+            total += self.delete(ids)
+            if progress is not None:
+                progress(total)
+        return total
+
+    async def follow(self, tape_id: str, *, after: int = 0) -> AsyncIterator[Frame]:
+        """The frames of a tape with a number above `after`: the stored part, then live, until it ends.
+
+        No gap and no repeat, whether this process records the tape or another one does. A live follower in
+        the recording process gets the bytes as they are; what is stored is redacted.
+        """
+        recording = None if self._recorder is None else self._recorder.live.get(tape_id)
+        frames = self._poll(tape_id, after) if recording is None else self._follow_live(recording, after)
+        async for frame in frames:
+            yield frame
+
+    async def _follow_live(self, recording: Recording, after: int) -> AsyncIterator[Frame]:
+        subscription = recording.subscribe()
+        try:
+            last = after
+            while True:
+                subscription.lagged = False
+                unsaved = recording.unsaved()
+                async for frame in self._stored(recording.id, last):
+                    last = frame.number
+                    yield frame
+                ready = unsaved
+                while not subscription.lagged:
+                    for number, offset_ns, origin, data in ready:
+                        if number > last:
+                            last = number
+                            yield Frame(number, offset_ns, Origin(origin), data)
+                    if last >= recording.frame_count and recording.ending is not None:
+                        return
+                    ready = await subscription.take()
+        finally:
+            recording.unsubscribe(subscription)
+
+    async def _poll(self, tape_id: str, after: int) -> AsyncIterator[Frame]:
+        last = after
+        while True:
+            tape = await asyncio.to_thread(self.open, tape_id)  # before reading: an ended tape has all its frames
+            async for frame in self._stored(tape_id, last):
+                last = frame.number
+                yield frame
+            if tape.outcome is not None:
+                return
+            await asyncio.sleep(POLL_S)
+
+    async def _stored(self, tape_id: str, after: int) -> AsyncIterator[Frame]:
+        for block in await asyncio.to_thread(lambda: list(self._store.blocks(tape_id, after))):
+            for frame in blocks.frames(block, after=after):
+                yield frame
+
+    def _recording(self) -> Recorder:
+        if self._recorder is None:
+            recorder = self._recorder = Recorder(self._store.save, lambda tape_id: packer.add(tape_id))
+            packer = self._packer = Packer(self._store, self._summarise, recorder.run_soon)
+            for tape_id in self._store.unpacked():
+                packer.add(tape_id)
+        return self._recorder
+
+
+def _at_once(job: Callable[[], None]) -> None:
+    job()
+
+
+def _sqlite_path(url: str) -> Path:
+    scheme, separator, path = url.partition(":///")
+    if scheme != "sqlite" or not separator or not path:
+        raise LibraryUnavailable(
+            f"library.url is {url!r}, expected sqlite:///PATH",
+            hint="three slashes for a relative path or one that starts with ~, four for an absolute one",
+        )
+    return Path(os.path.expanduser(path)).absolute()

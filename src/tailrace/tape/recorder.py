@@ -1,0 +1,162 @@
+"""The one thread that writes tapes to their store.
+
+Rules: the relay never waits for it. It gathers for `BATCH_S`, writes everything in one transaction, and
+gives the interpreter away after every `YIELD_AFTER_S` of its own work, so that a big batch does not show in the
+relay's latency. When the store cannot be written it keeps trying; what does not fit the budget meanwhile
+is counted as lost, and both the trouble and its end are logged once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from tailrace.errors import LibraryError
+from tailrace.tape.recording import Batch, Budget, Recording
+
+BATCH_S = 0.04  # with the write itself, what arrived is on disk within about 50 ms; the promise is 100
+YIELD_AFTER_S = 0.0005
+YIELD_S = 0.0001
+RETRY_S = 1.0
+MAX_UNSAVED_BYTES = 256 * 1024 * 1024  # seconds of a stuck disk under a thousand streams
+
+logger = logging.getLogger("tailrace.recorder")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the recorder is doing. `lag_s` is the age of the oldest batch that is not saved, in seconds."""
+
+    writable: bool
+    error: str | None
+    unsaved_bytes: int
+    lost_bytes: int
+    lag_s: float
+
+
+class Recorder:
+    """Owns the thread. `save` writes batches in one transaction; `ended` hears the id of each tape that is done."""
+
+    def __init__(self, save: Callable[[Iterable[Batch]], None], ended: Callable[[str], None]) -> None:
+        self.budget = Budget(MAX_UNSAVED_BYTES)
+        self.live: dict[str, Recording] = {}
+        """The recordings whose ending is not in the store yet, by id."""
+        self._save = save
+        self._ended = ended
+        self._dirty: deque[Recording] = deque()
+        self._again: list[Recording] = []
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._work = threading.Event()
+        self._urgent = threading.Event()
+        self._stopping = False
+        self._error: str | None = None
+        self._waiting_since: float | None = None
+        self._saving_since: float | None = None
+        self._thread = threading.Thread(target=self._run, name="tailrace-recorder", daemon=True)
+        self._thread.start()
+
+    def health(self) -> Health:
+        """How it is doing now; may be called from any thread."""
+        since = self._saving_since or self._waiting_since
+        return Health(
+            writable=self._error is None,
+            error=self._error,
+            unsaved_bytes=self.budget.unsaved_bytes,
+            lost_bytes=self.budget.lost_bytes,
+            lag_s=0.0 if since is None else time.monotonic() - since,
+        )
+
+    def add(self, recording: Recording) -> None:
+        """Takes a new recording in. Over budget it is not recorded at all, and counted as lost."""
+        if self.budget.admits(len(recording.head.request_body)):
+            self.live[recording.id] = recording
+            self.enqueue(recording, urgent=True)
+
+    def enqueue(self, recording: Recording, urgent: bool) -> None:  # noqa: FBT001
+        """Called by a recording that has something new; `urgent` skips the gathering time."""
+        if recording.id not in self.live:
+            return
+        self._dirty.append(recording)
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic()
+        self._wake(urgent=urgent)
+
+    def run_soon(self, job: Callable[[], None]) -> None:
+        """Has the recorder's thread do this after its next batch: all writing is done by one thread."""
+        self._jobs.append(job)
+        self._wake(urgent=False)
+
+    def flush(self) -> None:
+        """Waits until what was there before this call is written, or has failed to be."""
+        done = threading.Event()
+        self._jobs.append(done.set)
+        self._wake(urgent=True)
+        done.wait()
+
+    def close(self) -> None:
+        """Writes what there is and ends the thread. What still cannot be written then is lost, and logged."""
+        self._stopping = True
+        self._wake(urgent=True)
+        self._thread.join()
+        if self.budget.unsaved_bytes and self._error:
+            logger.error("%d bytes of tapes were not recorded: %s", self.budget.unsaved_bytes, self._error)
+
+    def _wake(self, *, urgent: bool) -> None:
+        if not self._work.is_set():
+            self._work.set()
+        if urgent and not self._urgent.is_set():
+            self._urgent.set()
+
+    def _run(self) -> None:
+        while True:
+            self._work.wait()
+            self._work.clear()
+            self._urgent.wait(BATCH_S)
+            self._urgent.clear()
+            self._flush()
+            while self._jobs:
+                self._jobs.popleft()()
+            if self._stopping and (self._error or not (self._dirty or self._jobs)):
+                return
+            if self._error:
+                time.sleep(RETRY_S)
+                self._work.set()
+
+    def _flush(self) -> None:
+        taken: dict[Recording, Batch] = {}
+        recordings = dict.fromkeys(self._again)
+        while self._dirty:
+            recordings[self._dirty.popleft()] = None
+        self._saving_since = self._saving_since or self._waiting_since
+        self._waiting_since = None
+        if not recordings:
+            return
+        try:
+            self._save(self._batches(recordings, taken))
+        except LibraryError as error:
+            self._again = list(recordings)
+            if self._error is None:
+                logger.error("%s; relaying goes on, recording is tried again every %g s", error, RETRY_S)
+            self._error = str(error)
+            return
+        if self._error is not None:
+            logger.warning("recording works again; %d bytes were lost", self.budget.lost_bytes)
+        self._error, self._again, self._saving_since = None, [], None
+        for recording, batch in taken.items():
+            recording.saved(batch)
+            if batch.ending is not None:
+                self.live.pop(recording.id, None)
+                self._ended(recording.id)
+
+    def _batches(self, recordings: Iterable[Recording], taken: dict[Recording, Batch]) -> Iterator[Batch]:
+        worked_since = time.perf_counter()
+        for recording in recordings:
+            taken[recording] = batch = recording.take()
+            yield batch
+            if time.perf_counter() - worked_since > YIELD_AFTER_S:
+                time.sleep(YIELD_S)
+                worked_since = time.perf_counter()

@@ -1,0 +1,283 @@
+"""The write side of one tape.
+
+Rule: `write` is one list append and never waits. Whoever relays calls it after the bytes have gone to the
+client; a recorder thread takes what has gathered. A list is safe here because append, slice and `del` of a
+slice are each one step of the interpreter, and only the recorder's thread removes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tailrace.tape import blocks
+from tailrace.tape.redaction import Redactor
+from tailrace.tape.tape import Ending, Head, Origin, Outcome, ResponseHead
+from tailrace.tape.ulid import new_id
+
+RawFrame = tuple[int, int, int, bytes]
+"""number, offset_ns, origin, data: a `Frame` before anyone has asked for it."""
+
+MAX_FOLLOWER_FRAMES = 4096
+"""How far a live follower may fall behind before it has to read the stored part again."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one recording has for the store at one moment; parts that are None or empty are already there."""
+
+    id: str
+    started_at_ns: int
+    head: Head | None
+    response: ResponseHead | None
+    block: blocks.Block | None
+    ending: Ending | None
+    chunk_count: int
+    byte_count: int
+    lost_bytes: int
+    first_byte_ns: int | None
+    last_byte_ns: int | None
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many bytes of a library may wait for the disk.
+
+    Added to by the thread that records, taken from by the recorder's: two counters, so neither needs a lock.
+    """
+
+    limit_bytes: int
+    accepted_bytes: int = 0
+    freed_bytes: int = 0
+    lost_bytes: int = 0
+
+    @property
+    def unsaved_bytes(self) -> int:
+        return max(0, self.accepted_bytes - self.freed_bytes)
+
+    def admits(self, size: int) -> bool:
+        """Whether `size` more bytes may wait; counts them as accepted or as lost."""
+        if self.accepted_bytes - self.freed_bytes + size > self.limit_bytes:
+            self.lost_bytes += size
+            return False
+        self.accepted_bytes += size
+        return True
+
+
+class Subscription:
+    """A bounded place for frames on their way to one live follower."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._frames: deque[RawFrame] = deque()
+        self._news = asyncio.Event()
+        self.lagged = False
+        """Set when the follower was too slow and frames were dropped here: read them from the store."""
+
+    def push(self, frame: RawFrame) -> None:
+        if len(self._frames) >= MAX_FOLLOWER_FRAMES:
+            self._frames.clear()
+            self.lagged = True
+        if not self.lagged:
+            self._frames.append(frame)
+        self.wake()
+
+    def wake(self) -> None:
+        if threading.get_ident() == self._thread:
+            self._news.set()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._news.set)
+
+    async def take(self) -> list[RawFrame]:
+        """Waits for news, then gives what is there: frames, or nothing when the tape ended or it lagged."""
+        await self._news.wait()
+        self._news.clear()
+        frames = list(self._frames)
+        for _ in frames:
+            self._frames.popleft()
+        return frames
+
+
+class Recording:
+    """One tape while it is being written. Made by `Library.create`; `close` must be called exactly once.
+
+    Times are nanoseconds since `started_ns` on the `time.perf_counter_ns` clock.
+    """
+
+    def __init__(
+        self, head: Head, redactor: Redactor, budget: Budget, enqueue: Callable[[Recording, bool], None]
+    ) -> None:
+        self.started_ns = time.perf_counter_ns()
+        self.started_at_ns = time.time_ns()
+        self.id = new_id()
+        self.head = head
+        self.response: ResponseHead | None = None
+        self.ending: Ending | None = None
+        self.frame_count = 0
+        self.chunk_count = 0
+        self.byte_count = 0
+        self.lost_bytes = 0
+        self._budget = budget
+        self._redactor = redactor
+        self._masker = redactor.masker()
+        self._enqueue = enqueue
+        self._pending: list[RawFrame] = []
+        self._saving: list[RawFrame] = []
+        self._queued = False
+        self._saved_head = self._saved_response = False
+        self._first_byte_ns: int | None = None
+        self._last_byte_ns: int | None = None
+        self._masked = b""
+        self._stored = threading.Event()
+        self._on_stored: Callable[[], None] | None = None
+        self._subscriptions: list[Subscription] = []
+
+    def write(self, data: bytes, at_ns: int) -> None:
+        """Adds what the upstream sent. `at_ns` is `time.perf_counter_ns()` of the read."""
+        self.chunk_count += 1
+        self.byte_count += len(data)
+        self._append(data, at_ns, Origin.UPSTREAM)
+
+    def inject(self, data: bytes) -> None:
+        """Adds what Tailrace itself sent to the client: an error, a heartbeat."""
+        self._append(data, time.perf_counter_ns(), Origin.TAILRACE)
+
+    def respond(self, response: ResponseHead) -> None:
+        """Adds the response's head. At most once."""
+        self.response = response
+        self._announce()
+
+    def elapsed_ns(self) -> int:
+        """Nanoseconds since the tape started."""
+        return time.perf_counter_ns() - self.started_ns
+
+    def close(self, outcome: Outcome, error: str | None = None) -> None:
+        """Ends the tape. A second call changes nothing: the first ending is the true one."""
+        if self.ending is None:
+            self.ending = Ending(outcome, self.elapsed_ns(), error)
+            self._announce()
+            for subscription in self._subscriptions:
+                subscription.wake()
+
+    async def until_stored(self, timeout_s: float) -> bool:
+        """Waits until the head is in the library, for at most `timeout_s` seconds; says whether it is."""
+        news = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._on_stored = lambda: loop.call_soon_threadsafe(news.set)
+        if self._stored.is_set():
+            return True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await news.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._on_stored = None
+        return True
+
+    def subscribe(self) -> Subscription:
+        """A live follower's place; end it with `unsubscribe`."""
+        subscription = Subscription()
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        self._subscriptions.remove(subscription)
+
+    def unsaved(self) -> list[RawFrame]:
+        """The frames that may not be in the store yet, in order.
+
+        Read in this order nothing can be missed: a frame moves from pending to saving to the store.
+        """
+        pending = list(self._pending)
+        saving = list(self._saving)
+        last = saving[-1][0] if saving else 0
+        return saving + [frame for frame in pending if frame[0] > last]
+
+    def _append(self, data: bytes, at_ns: int, origin: int) -> None:
+        if not self._budget.admits(len(data)):
+            self.lost_bytes += len(data)
+            return
+        self.frame_count += 1
+        frame = (self.frame_count, at_ns - self.started_ns, origin, data)
+        self._pending.append(frame)
+        if self._subscriptions:
+            for subscription in self._subscriptions:
+                subscription.push(frame)
+        if not self._queued:
+            self._announce(urgent=False)
+
+    def _announce(self, *, urgent: bool = True) -> None:
+        self._queued = True
+        self._enqueue(self, urgent)
+
+    # What follows is called by the recorder's thread only.
+
+    def take(self) -> Batch:
+        """What is not in the store yet, redacted. Until `saved` is called, the next batch has it again."""
+        self._queued = False  # before looking: a frame that comes from here on announces itself again
+        ending = self.ending  # before the frames: an ending that is seen has all its frames
+        fresh = self._pending[: len(self._pending)]
+        self._saving.extend(fresh)
+        del self._pending[: len(fresh)]
+        self._note_times(fresh)
+        return Batch(
+            id=self.id,
+            started_at_ns=self.started_at_ns,
+            head=None if self._saved_head else self._redacted_head(),
+            response=None if self._saved_response or not self.response else self._redacted_response(self.response),
+            block=self._block(),
+            ending=ending,
+            chunk_count=self.chunk_count,
+            byte_count=self.byte_count,
+            lost_bytes=self.lost_bytes,
+            first_byte_ns=self._first_byte_ns,
+            last_byte_ns=self._last_byte_ns,
+        )
+
+    def saved(self, batch: Batch) -> None:
+        """Tells that this batch, the last one taken, is in the store."""
+        freed_bytes = sum(len(frame[3]) for frame in self._saving)
+        self._saving = []
+        self._masked = b""
+        self._saved_response = self._saved_response or batch.response is not None
+        if batch.head is not None:
+            freed_bytes += len(self.head.request_body)
+            self._saved_head = True
+            self._stored.set()
+            if (tell := self._on_stored) is not None:
+                tell()
+        self._budget.freed_bytes += freed_bytes
+
+    def _block(self) -> blocks.Block | None:
+        if not self._saving:
+            return None
+        # The masker remembers where it is, so each byte passes it once, also when a batch is tried again.
+        raw = b"".join(frame[3] for frame in self._saving)
+        self._masked += self._masker.mask(raw[len(self._masked) :])
+        return blocks.join(self._saving, mask=self._masked)
+
+    def _note_times(self, fresh: list[RawFrame]) -> None:
+        sent = [frame[1] for frame in fresh if frame[2] == Origin.UPSTREAM]
+        if sent:
+            self._last_byte_ns = sent[-1]
+            if self._first_byte_ns is None:
+                self._first_byte_ns = sent[0]
+
+    def _redacted_head(self) -> Head:
+        head = self.head
+        content_type = next((value for name, value in head.request_headers if name.lower() == "content-type"), "")
+        return replace(
+            head,
+            path=self._redactor.path(head.path),
+            request_headers=self._redactor.headers(head.request_headers),
+            request_body=self._redactor.body(head.request_body, content_type),
+        )
+
+    def _redacted_response(self, response: ResponseHead) -> ResponseHead:
+        return replace(response, headers=self._redactor.headers(response.headers))

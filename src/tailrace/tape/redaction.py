@@ -1,0 +1,186 @@
+"""What is taken out of a tape before it is written: credentials.
+
+Names are compared exactly, never by substring: `max_tokens` is not a token. Inside bodies and streams a
+secret is masked byte for byte, so lengths, offsets and JSON stay as they were, and a value that is split
+over any number of chunks is masked like a whole one.
+
+Not covered, and said so in the documentation: names spelled with JSON escapes, and JSON inside JSON strings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import Enum, auto
+from urllib.parse import unquote_plus
+
+from tailrace.tape.tape import Headers
+
+REDACTED = "[redacted]"
+
+HEADERS = frozenset({
+    "api-key", "apca-api-key-id", "apca-api-secret-key", "authorization", "cookie", "proxy-authorization",
+    "set-cookie", "x-access-token", "x-api-key", "x-auth-token", "x-goog-api-key",
+})  # fmt: skip
+FIELDS = frozenset({
+    "access_token", "api_key", "apikey", "authorization", "client_secret", "id_token", "password",
+    "private_key", "refresh_token", "secret", "secret_key",
+})  # fmt: skip
+QUERY_KEYS = FIELDS | {"key", "token", "signature", "sig", "api-key", "x-amz-signature", "x-amz-security-token"}
+
+_WINDOW_BYTES = 256 * 1024  # one search holds the interpreter for well under a millisecond
+_SPACE = b" \t\r\n"
+
+
+class Redactor:
+    """The names to redact, compared without regard to case in headers and query, exactly in JSON.
+
+    `headers`, `fields` and `query_keys` are whole names. `Redactor()` has the defaults above;
+    `Redactor.off()` redacts nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        headers: Iterable[str] = HEADERS,
+        fields: Iterable[str] = FIELDS,
+        query_keys: Iterable[str] = QUERY_KEYS,
+    ) -> None:
+        self._headers = frozenset(name.lower() for name in headers)
+        self._query_keys = frozenset(name.lower() for name in query_keys)
+        self._names = tuple(sorted(b'"' + name.encode() + b'"' for name in fields))
+        self._key = re.compile(rb"(?:" + b"|".join(map(re.escape, self._names)) + rb")[ \t\r\n]*:")
+
+    @classmethod
+    def off(cls) -> Redactor:
+        """One that changes nothing."""
+        return cls(headers=(), fields=(), query_keys=())
+
+    def headers(self, headers: Headers) -> Headers:
+        """Credential headers keep their scheme (`Bearer`) and lose the rest."""
+        return tuple(
+            (name, _redacted_credentials(value) if name.lower() in self._headers else value)
+            for name, value in headers
+        )
+
+    def path(self, path: str) -> str:
+        """A path whose query has the values of secret keys replaced."""
+        before, mark, query = path.partition("?")
+        return before + mark + self._form(query) if mark else path
+
+    def body(self, body: bytes, content_type: str) -> bytes:
+        """A whole request body: form fields by key, anything else as JSON."""
+        if content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
+            return self._form(body.decode("latin-1")).encode("latin-1")
+        masker = self.masker()
+        return b"".join(
+            masker.mask(body[start : start + _WINDOW_BYTES]) for start in range(0, len(body), _WINDOW_BYTES)
+        )
+
+    def masker(self) -> Masker:
+        """A new masker for one stream of bytes."""
+        return Masker(self._names, self._key)
+
+    def _form(self, query: str) -> str:
+        return "&".join(self._pair(pair) for pair in query.split("&"))
+
+    def _pair(self, pair: str) -> str:
+        key, equals, _ = pair.partition("=")
+        return key + equals + REDACTED if equals and unquote_plus(key).lower() in self._query_keys else pair
+
+
+def _redacted_credentials(value: str) -> str:
+    scheme, space, _ = value.partition(" ")
+    return f"{scheme} {REDACTED}" if space and scheme.isalpha() else REDACTED
+
+
+class _Inside(Enum):
+    NOTHING = auto()
+    START = auto()
+    STRING = auto()
+    ESCAPE = auto()
+    NUMBER = auto()
+    NESTED = auto()
+
+
+class Masker:
+    """Masks the values of secret JSON fields in a stream of chunks, keeping every length.
+
+    Strings become `*`, digits `1`; the whole of an object or array that is a secret's value is masked.
+    """
+
+    def __init__(self, names: tuple[bytes, ...], key: re.Pattern[bytes]) -> None:
+        self._names = names
+        self._key = key
+        self._keep = max(map(len, names), default=0) + 16  # a key split over chunks, with its colon
+        self._tail = b""
+        self._inside = _Inside.NOTHING
+        self._depth = 0
+
+    def mask(self, chunk: bytes) -> bytes:
+        """The chunk with secret values masked; always as long as the chunk."""
+        if not self._names:
+            return chunk
+        window = self._tail + chunk
+        if self._inside is _Inside.NOTHING and not any(name in window for name in self._names):
+            self._tail = window[-self._keep :]
+            return chunk
+        buffer = bytearray(window)
+        position = self._value(buffer, len(self._tail)) if self._inside is not _Inside.NOTHING else 0
+        while self._inside is _Inside.NOTHING and (found := self._key.search(buffer, position)):
+            self._inside = _Inside.START
+            position = self._value(buffer, found.end())
+        masked = bytes(buffer[len(self._tail) :])
+        self._tail = bytes(buffer[max(position, len(buffer) - self._keep) :])
+        return masked
+
+    def _value(self, buffer: bytearray, position: int) -> int:
+        """Masks from `position` to the end of the value or of the buffer; returns where it got to."""
+        while position < len(buffer) and self._inside is not _Inside.NOTHING:
+            byte = buffer[position]
+            match self._inside:
+                case _Inside.START:
+                    self._begin(byte)
+                    if self._inside is _Inside.NUMBER:
+                        continue
+                case _Inside.STRING if byte == 0x22:
+                    self._inside = _Inside.NESTED if self._depth else _Inside.NOTHING
+                case _Inside.STRING | _Inside.ESCAPE:
+                    escaping = self._inside is _Inside.STRING and byte == 0x5C
+                    self._inside = _Inside.ESCAPE if escaping else _Inside.STRING
+                    buffer[position] = 0x2A
+                case _Inside.NUMBER if byte not in b"+-.eE0123456789":
+                    self._inside = _Inside.NOTHING
+                    return position
+                case _Inside.NUMBER:
+                    self._digit(buffer, position)
+                case _Inside.NESTED:
+                    self._nested(byte)
+                    self._digit(buffer, position)
+            position += 1
+        return position
+
+    def _begin(self, byte: int) -> None:
+        if byte == 0x22:
+            self._inside = _Inside.STRING
+        elif byte in b"{[":
+            self._inside, self._depth = _Inside.NESTED, 1
+        elif byte in b"-0123456789":
+            self._inside = _Inside.NUMBER
+        elif byte not in _SPACE:  # true, false, null: nothing to hide
+            self._inside = _Inside.NOTHING
+
+    def _nested(self, byte: int) -> None:
+        if byte == 0x22:
+            self._inside = _Inside.STRING
+        elif byte in b"{[":
+            self._depth += 1
+        elif byte in b"}]":
+            self._depth -= 1
+            if not self._depth:
+                self._inside = _Inside.NOTHING
+
+    @staticmethod
+    def _digit(buffer: bytearray, position: int) -> None:
+        if 0x30 <= buffer[position] <= 0x39:
+            buffer[position] = 0x31

@@ -1,0 +1,5 @@
+"""Where tapes are kept. `Store` is what a library needs of a database; one module each implements it."""
+
+from tailrace.tape.stores.store import Store
+
+__all__ = ["Store"]

@@ -1,0 +1,97 @@
+-- name: insert_tape
+INSERT INTO tapes (id, owner, started_at_ns, kind, method, path, dialect, upstream, model, session, tags)
+VALUES (:id, :owner, :started_at_ns, :kind, :method, :path, :dialect, :upstream, :model, :session, :tags);
+
+-- name: insert_exchange
+INSERT INTO exchanges (tape_key, request_headers, request_body) VALUES (:key, :headers, :body);
+
+-- name: set_response
+UPDATE tapes SET status = :status, head_ns = :head_ns, kind = :kind WHERE key = :key;
+
+-- name: set_response_headers
+UPDATE exchanges SET response_headers = :headers WHERE tape_key = :key;
+
+-- name: insert_block
+INSERT INTO blocks (tape_key, first_number, frame_count, codec, frame_index, data)
+VALUES (:tape_key, :first_number, :frame_count, :codec, :frame_index, :data);
+
+-- name: end_tape
+UPDATE tapes
+SET owner = NULL, outcome = :outcome, error = :error, duration_ns = :duration_ns, chunk_count = :chunk_count,
+    byte_count = :byte_count, lost_bytes = :lost_bytes, first_byte_ns = :first_byte_ns,
+    last_byte_ns = :last_byte_ns
+WHERE key = :key;
+
+-- name: unpacked_ids
+SELECT id FROM tapes WHERE packed = 0 AND outcome IS NOT NULL;
+
+-- name: is_unpacked
+SELECT key FROM tapes WHERE id = :id AND packed = 0 AND outcome IS NOT NULL;
+
+-- name: delete_blocks
+DELETE FROM blocks WHERE tape_key = :key;
+
+-- name: deflate_request
+UPDATE exchanges SET request_body = :body, request_deflated = 1 WHERE tape_key = :key;
+
+-- name: summarise_tape
+UPDATE tapes
+SET packed = 1, model = coalesce(:model, model), first_content_ns = :first_content_ns,
+    input_tokens = :input_tokens, output_tokens = :output_tokens, finish_reason = :finish_reason
+WHERE key = :key;
+
+-- name: owners
+SELECT DISTINCT owner FROM tapes WHERE owner IS NOT NULL;
+
+-- name: ids_of_owner
+SELECT id FROM tapes WHERE owner = :owner;
+
+-- name: crash_tape
+UPDATE tapes
+SET owner = NULL, outcome = 'crashed', error = 'the process that recorded it ended without closing it',
+    duration_ns = coalesce(:last_ns, head_ns, 0), chunk_count = :chunk_count, byte_count = :byte_count,
+    first_byte_ns = :first_byte_ns, last_byte_ns = :last_byte_ns
+WHERE id = :id AND outcome IS NULL;
+
+-- name: tape
+SELECT * FROM tapes WHERE id = :id;
+
+-- name: ids_with_prefix
+SELECT id FROM tapes WHERE id >= :prefix AND id < :prefix || 'a' ORDER BY id DESC LIMIT 2;
+
+-- name: exchange
+SELECT e.* FROM exchanges AS e JOIN tapes AS t ON t.key = e.tape_key WHERE t.id = :id;
+
+-- name: blocks
+SELECT first_number, frame_count, codec, frame_index, data
+FROM blocks
+WHERE tape_key = (SELECT key FROM tapes WHERE id = :id) AND first_number + frame_count > :after + 1
+ORDER BY first_number;
+
+-- name: list
+-- A tape that is still open has its counts in its blocks, not in its row.
+SELECT t.*,
+    iif(t.outcome IS NULL, (SELECT sum(frame_count) FROM blocks WHERE tape_key = t.key), NULL) AS open_chunks,
+    iif(t.outcome IS NULL, (SELECT sum(length(data)) FROM blocks WHERE tape_key = t.key), NULL) AS open_bytes
+FROM tapes AS t
+WHERE (:cursor IS NULL OR t.id < :cursor)
+    AND (:kind IS NULL OR t.kind = :kind)
+    AND (:outcome IS NULL OR coalesce(t.outcome, 'open') = :outcome)
+    AND (:upstream IS NULL OR t.upstream = :upstream)
+    AND (:model IS NULL OR instr(lower(t.model), lower(:model)))
+    AND (:endpoint IS NULL OR t.path = :endpoint OR substr(t.path, 1, length(:endpoint) + 1) = :endpoint || '?')
+    AND (:session IS NULL OR t.session = :session)
+    AND (:since_id IS NULL OR t.id >= :since_id)
+    AND (:until_id IS NULL OR t.id < :until_id)
+    AND NOT EXISTS (
+        SELECT 1 FROM json_each(:tags) AS want
+        WHERE want.value IS NOT (SELECT value FROM json_each(t.tags) AS has WHERE has.key = want.key)
+    )
+ORDER BY t.id DESC
+LIMIT :limit;
+
+-- name: delete_tape
+DELETE FROM tapes WHERE id = :id AND outcome IS NOT NULL;
+
+-- name: ended_before
+SELECT id FROM tapes WHERE id < :until_id AND outcome IS NOT NULL ORDER BY id LIMIT :limit;

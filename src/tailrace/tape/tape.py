@@ -1,0 +1,191 @@
+"""What a tape is: who asked for what, which bytes arrived when, and how it ended.
+
+The bytes are the truth. Everything in `Summary` is derived from them and can be derived again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
+
+Headers = tuple[tuple[str, str], ...]
+"""HTTP fields in their order, repeats kept; names as they came."""
+
+
+class Outcome(StrEnum):
+    """How a stream ended. There is no other way to end, and `complete` is never a guess."""
+
+    COMPLETE = "complete"
+    """The stream's own terminal event was seen, or a body without one arrived whole."""
+    UPSTREAM_ERROR = "upstream_error"
+    """The upstream refused, answered with an error status, or said an error inside the stream."""
+    TRUNCATED = "truncated"
+    """The upstream's bytes ended, or its connection broke, before the terminal event."""
+    TIMEOUT = "timeout"
+    """A deadline passed."""
+    CLIENT_GONE = "client_gone"
+    """The client left first."""
+    STOPPED = "stopped"
+    """Tailrace ended it: the request was rejected, or the server shut down."""
+    CRASHED = "crashed"
+    """The recording process died; what reached the disk is kept."""
+
+
+class Kind(StrEnum):
+    """Whether the answer is an event stream or one body."""
+
+    STREAM = "stream"
+    NORMAL = "normal"
+
+
+class Origin(IntEnum):
+    """Who made the bytes of a frame."""
+
+    UPSTREAM = 0
+    TAILRACE = 1
+
+
+class Frame(NamedTuple):
+    """The bytes of one read, with their time.
+
+    `number` counts from 1 without gaps. `offset_ns` is monotonic, in nanoseconds since the tape started.
+    """
+
+    number: int
+    offset_ns: int
+    origin: Origin
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is known before the upstream is asked.
+
+    `upstream` is None when the request was refused before one was chosen; `dialect` names the meaning of
+    the stream (see `tailrace.llm`); `path` is the request's path with its query.
+    """
+
+    method: str
+    path: str
+    upstream: str | None
+    dialect: str
+    kind: Kind
+    model: str | None = None
+    request_headers: Headers = ()
+    request_body: bytes = b""
+    session: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """The upstream's (or, for a refusal, Tailrace's) status and fields, with the time they came."""
+
+    status: int
+    headers: Headers
+    offset_ns: int
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How and when a tape ended. `error` is one line for a person, or None."""
+
+    outcome: Outcome
+    offset_ns: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The cached derivation for lists. Times are nanoseconds since the tape started."""
+
+    model: str | None = None
+    first_content_ns: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """One tape as a list shows it: everything but the bytes.
+
+    `outcome` is None while it is being recorded. `chunk_count` and `byte_count` are of what the upstream
+    sent (origin `UPSTREAM`), `lost_bytes` of what could not be recorded. Times named `_ns` are nanoseconds
+    since `started_at_ns`, which is Unix time in nanoseconds.
+    """
+
+    id: str
+    started_at_ns: int
+    kind: Kind
+    method: str
+    path: str
+    dialect: str
+    upstream: str | None
+    model: str | None
+    session: str | None
+    tags: Mapping[str, str]
+    status: int | None
+    outcome: Outcome | None
+    error: str | None
+    head_ns: int | None
+    first_byte_ns: int | None
+    last_byte_ns: int | None
+    first_content_ns: int | None
+    duration_ns: int | None
+    chunk_count: int
+    byte_count: int
+    lost_bytes: int
+    input_tokens: int | None
+    output_tokens: int | None
+    finish_reason: str | None
+
+    @property
+    def started_at(self) -> datetime:
+        """The wall-clock time of the first moment, in UTC."""
+        return datetime.fromtimestamp(self.started_at_ns / 1e9, tz=UTC)
+
+    @property
+    def endpoint(self) -> str:
+        """The path without its query."""
+        return self.path.partition("?")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The request and the response head of one tape, redacted as they were written."""
+
+    request_headers: Headers
+    request_body: bytes
+    response_headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which tapes a list shows. Every field that is set must match.
+
+    `model` matches any part of the name; `since_ns` and `until_ns` are Unix time in nanoseconds, from
+    inclusive, to exclusive. `outcome` may be `"open"`: still being recorded.
+    """
+
+    kind: Kind | None = None
+    outcome: str | None = None
+    upstream: str | None = None
+    model: str | None = None
+    endpoint: str | None = None
+    session: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    since_ns: int | None = None
+    until_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list, newest first. `next_cursor` asks for the rest, None when there is none."""
+
+    tapes: tuple[Tape, ...]
+    next_cursor: str | None
