@@ -21,7 +21,7 @@ from importlib.metadata import version
 
 import httpx
 import httpx_sse
-import ld_eventsource.reader
+import ld_eventsource.reader  # type: ignore[import-untyped]  # it has no py.typed
 import openai._streaming
 import sseclient
 
@@ -174,7 +174,7 @@ def _seconds(reader: Reader, chunks: Chunks) -> float:
 
 def linearity(rounds: int) -> Result:
     """Time for a line of 10 MiB over the time for one of 5 MiB: 2 is linear, 4 is quadratic."""
-    readers = {OURS: tailrace}
+    readers: dict[str, Reader] = {OURS: tailrace}
     half, whole = (measure(one_line("", size), readers, rounds) for size in (5 * MIB, 10 * MIB))
     return Result("", "", {"5 MiB": half.times[OURS], "10 MiB": whole.times[OURS]})
 

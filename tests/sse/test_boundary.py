@@ -73,26 +73,26 @@ INSIDE_A_LINE = (False, False)
 )
 def test_it_knows_where_a_stream_stands_however_the_stream_was_cut(
     stream: bytes, expected: tuple[bool, bool]
-):
+) -> None:
     assert after(stream) == expected
     assert after(*(stream[i : i + 1] for i in range(len(stream)))) == expected
     for at in range(len(stream) + 1):
         assert after(stream[:at], stream[at:]) == expected
 
 
-def test_after_a_lone_cr_inside_an_event_no_line_may_be_written_because_its_lf_may_follow():
+def test_after_a_lone_cr_inside_an_event_no_line_may_be_written_because_its_lf_may_follow() -> None:
     assert after(b"data: a\r") == INSIDE_A_LINE
     # This is why: the LF of a CRLF, cut off by a heartbeat, is a blank line.
     assert decoded(b"data: a\r", b": ping\n", b"\ndata: b\n\n") == [Event("a"), Event("b")]
     assert decoded(b"data: a\r", b"\ndata: b\n\n") == [Event("a\nb")]
 
 
-def test_empty_chunks_change_nothing():
+def test_empty_chunks_change_nothing() -> None:
     assert after(b"", b"data: a\n", b"", b"\n", b"") == BETWEEN
 
 
 @given(st.lists(STREAMS, max_size=6))
-def test_it_agrees_with_a_slow_oracle_after_every_chunk(chunks: list[bytes]):
+def test_it_agrees_with_a_slow_oracle_after_every_chunk(chunks: list[bytes]) -> None:
     boundary, stream = Boundary(), b""
     for chunk in chunks:
         boundary.feed(chunk)
@@ -101,14 +101,16 @@ def test_it_agrees_with_a_slow_oracle_after_every_chunk(chunks: list[bytes]):
 
 
 @given(STREAMS, STREAMS)
-def test_a_comment_line_at_a_line_start_never_changes_the_events(before: bytes, rest: bytes):
+def test_a_comment_line_at_a_line_start_never_changes_the_events(before: bytes, rest: bytes) -> None:
     _, at_line_start = after(before)
     if at_line_start and before:  # at the very start it would take the place of a BOM
         assert decoded(before, b": ping\n", rest) == decoded(before, rest)
 
 
 @given(STREAMS, STREAMS)
-def test_a_comment_with_a_blank_line_between_events_never_changes_the_events(before: bytes, rest: bytes):
+def test_a_comment_with_a_blank_line_between_events_never_changes_the_events(
+    before: bytes, rest: bytes
+) -> None:
     between_events, _ = after(before)
     if between_events and before:
         decoder = Decoder(comments=True)

@@ -271,7 +271,7 @@ CASES: dict[str, tuple[bytes, list[Event]] | tuple[bytes, list[Event], dict[str,
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_the_same_is_heard_however_the_stream_is_cut(case: tuple[Any, ...]):
+def test_the_same_is_heard_however_the_stream_is_cut(case: tuple[Any, ...]) -> None:
     wire, events, *rest = case
     state = rest[0] if rest else {}
     expected = Heard(events, state.get("last_event_id"), state.get("retry"))
@@ -279,33 +279,33 @@ def test_the_same_is_heard_however_the_stream_is_cut(case: tuple[Any, ...]):
         assert heard(chunks) == expected, chunks
 
 
-def test_every_case_that_is_about_decoding_has_a_transcript_or_a_test_of_its_own():
+def test_every_case_that_is_about_decoding_has_a_transcript_or_a_test_of_its_own() -> None:
     transcripts = {int(name.partition("-")[0]) for name in CASES}
     tests = {int(name.split("_")[2]) for name in globals() if name.startswith("test_case_")}
     assert transcripts | tests == set(range(1, 52))
 
 
-def test_case_14_crlf_in_any_pieces_is_one_line_end():
+def test_case_14_crlf_in_any_pieces_is_one_line_end() -> None:
     wire = b"data: a\r\n\r\ndata: b\r\n\r\n"
     for first in range(len(wire)):
         for second in range(first, len(wire)):
             assert heard([wire[:first], wire[first:second], b"", wire[second:]]).items == AB
 
 
-def test_case_15_a_lone_cr_ends_a_line_without_waiting_for_the_next_chunk():
+def test_case_15_a_lone_cr_ends_a_line_without_waiting_for_the_next_chunk() -> None:
     decoder = Decoder()
     assert decoder.feed(b"data: a\r\r") == A
     assert decoder.feed(b"data: b\r\n\r") == B
     assert decoder.feed(b"\n") == []
 
 
-def test_case_16_a_cr_at_the_end_of_a_chunk_is_a_line_end_when_no_lf_follows():
+def test_case_16_a_cr_at_the_end_of_a_chunk_is_a_line_end_when_no_lf_follows() -> None:
     decoder = Decoder()
     assert decoder.feed(b"data: a\r") == []
     assert decoder.feed(b"data: b\n\n") == A_LINES
 
 
-def test_case_19_empty_chunks_change_nothing():
+def test_case_19_empty_chunks_change_nothing() -> None:
     chunks = [BOM[:1], BOM[1:], b"data: a\r", b"\ndata: b\r", b"\n\r", b"\n", b"data: ", b"c\n", b"\n"]
     assert heard(chunks).items == AB_LINES
     assert heard([b"", *(piece for chunk in chunks for piece in (chunk, b""))]).items == AB_LINES
@@ -337,7 +337,7 @@ def cut(wire: bytes, places: list[int]) -> list[bytes]:
 @example(b"data: 1\n\ndata: 12345\n\n", [9], {"max_event_bytes": 9})
 def test_case_20_any_input_is_heard_the_same_however_it_is_cut(
     wire: bytes, places: list[int], options: dict[str, Any]
-):
+) -> None:
     whole = heard([wire], **options)
     assert heard(cut(wire, places), **options) == whole
     assert heard([wire[i : i + 1] for i in range(len(wire))], **options) == whole
@@ -367,12 +367,12 @@ def slowly(wire: bytes) -> list[Event]:
 
 
 @given(WIRES)
-def test_case_20_any_input_is_heard_as_the_standard_says_word_by_word(wire: bytes):
+def test_case_20_any_input_is_heard_as_the_standard_says_word_by_word(wire: bytes) -> None:
     assert heard([wire]).items == slowly(wire)
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r", b"\r\n"])
-def test_case_31_a_line_of_10_mib_in_small_pieces_takes_linear_time(ending: bytes):
+def test_case_31_a_line_of_10_mib_in_small_pieces_takes_linear_time(ending: bytes) -> None:
     text = b"x" * (10 * 1024 * 1024)
     wire = b"data: " + text + ending + ending
     started = time.process_time()
@@ -382,13 +382,13 @@ def test_case_31_a_line_of_10_mib_in_small_pieces_takes_linear_time(ending: byte
     assert event == Event(text.decode())
 
 
-def test_case_31_a_line_of_10_mib_in_one_piece_is_one_event():
+def test_case_31_a_line_of_10_mib_in_one_piece_is_one_event() -> None:
     text = "ä" * (5 * 1024 * 1024)
     assert heard([f"event: x\ndata: {text}\n\n".encode()]).items == [Event(text, "x")]
     assert heard([f"data: {text}\n\n".encode()]).items == [Event(text)]
 
 
-def test_case_38_an_id_counts_at_the_blank_line_and_not_before():
+def test_case_38_an_id_counts_at_the_blank_line_and_not_before() -> None:
     decoder = Decoder()
     decoder.feed(b"id: 1\ndata: a\n")
     assert decoder.last_event_id is None
@@ -396,7 +396,7 @@ def test_case_38_an_id_counts_at_the_blank_line_and_not_before():
     assert decoder.last_event_id == "1"
 
 
-def test_case_41_after_a_reconnect_events_without_an_id_keep_the_id_that_was_carried_over():
+def test_case_41_after_a_reconnect_events_without_an_id_keep_the_id_that_was_carried_over() -> None:
     before = Decoder()
     before.feed(b"id: 1\ndata: a\n\nid: 2\ndata: b")
     after = Decoder(last_event_id=before.last_event_id)
@@ -405,7 +405,7 @@ def test_case_41_after_a_reconnect_events_without_an_id_keep_the_id_that_was_car
     assert Decoder().feed(b"data: b\n\n") == messages("b", id=None)
 
 
-def test_case_44_retry_takes_effect_at_once():
+def test_case_44_retry_takes_effect_at_once() -> None:
     decoder = Decoder()
     decoder.feed(b"retry: 5")
     assert decoder.reconnection_time_ms is None
@@ -413,7 +413,7 @@ def test_case_44_retry_takes_effect_at_once():
     assert decoder.reconnection_time_ms == 5
 
 
-def test_case_45_a_retry_of_thousands_of_digits_does_not_reach_int():
+def test_case_45_a_retry_of_thousands_of_digits_does_not_reach_int() -> None:
     decoder = Decoder()
     decoder.feed(b"retry: " + b"9" * 100_000 + b"\n")
     assert decoder.reconnection_time_ms == MAX_RECONNECTION_TIME_MS == 24 * 60 * 60 * 1000
@@ -436,7 +436,7 @@ def test_case_45_a_retry_of_thousands_of_digits_does_not_reach_int():
 )
 def test_case_48_with_flush_on_eof_close_returns_the_unfinished_event_but_no_cut_value_of_another_field(
     wire: bytes, event: Event
-):
+) -> None:
     for chunks in cuts(wire):
         assert heard(chunks, flush_on_eof=True).items == [event], chunks
         assert heard(chunks, flush_on_eof=False).items == [], chunks
@@ -445,20 +445,20 @@ def test_case_48_with_flush_on_eof_close_returns_the_unfinished_event_but_no_cut
 @pytest.mark.parametrize(
     "wire", [b"", b"data: a\n\n", b"event: x\nid: 1\n", b": ping", BOM, BOM[:2], b"dat", b"data"]
 )
-def test_case_48_with_flush_on_eof_close_returns_nothing_when_no_data_is_unfinished(wire: bytes):
+def test_case_48_with_flush_on_eof_close_returns_nothing_when_no_data_is_unfinished(wire: bytes) -> None:
     decoder = Decoder(flush_on_eof=True)
     decoder.feed(wire)
     assert decoder.close() == []
 
 
-def test_case_48_a_cut_retry_does_not_take_effect_and_the_id_of_a_flushed_event_is_not_committed():
+def test_case_48_a_cut_retry_does_not_take_effect_and_the_id_of_a_flushed_event_is_not_committed() -> None:
     decoder = Decoder(flush_on_eof=True)
     decoder.feed(b"id: 1\ndata: a\n\nid: 2\ndata: b\nretry: 10")
     assert decoder.close() == [Event("b", id="2", incomplete=True)]
     assert (decoder.last_event_id, decoder.reconnection_time_ms) == ("1", None)
 
 
-def test_case_51_after_close_there_are_no_events():
+def test_case_51_after_close_there_are_no_events() -> None:
     decoder = Decoder()
     decoder.feed(b"data: a\n")
     assert decoder.close() == []
@@ -471,7 +471,7 @@ def test_case_51_after_close_there_are_no_events():
     assert decoder.close() == []
 
 
-def test_comments_come_in_their_place_when_they_are_wanted():
+def test_comments_come_in_their_place_when_they_are_wanted() -> None:
     wire = b": one\ndata: a\n:two\n\n:\n:  three\ndata: b\n\ndata: c\n\n: four"
     expected = [
         Comment("one"),
@@ -502,7 +502,7 @@ TOO_LARGE = {
 
 
 @pytest.mark.parametrize(("wire", "size"), TOO_LARGE.values(), ids=TOO_LARGE)
-def test_an_event_over_the_limit_ends_the_decoder_with_both_numbers(wire: bytes, size: int):
+def test_an_event_over_the_limit_ends_the_decoder_with_both_numbers(wire: bytes, size: int) -> None:
     decoder = Decoder(max_event_bytes=LIMIT)
     with pytest.raises(EventTooLarge) as caught:
         decoder.feed(wire)
@@ -516,7 +516,7 @@ def test_an_event_over_the_limit_ends_the_decoder_with_both_numbers(wire: bytes,
         assert heard(chunks, max_event_bytes=LIMIT).error == "EventTooLarge", chunks
 
 
-def test_an_event_at_the_limit_is_fine_and_line_ends_and_comments_do_not_count():
+def test_an_event_at_the_limit_is_fine_and_line_ends_and_comments_do_not_count() -> None:
     wire = (
         b"data: 34567890123456\n\n" * 3
         + b"data: 3456\r\n: ping ping ping\r\ndata: 3456\r\n: ping ping ping\n\r\n"
@@ -528,7 +528,7 @@ def test_an_event_at_the_limit_is_fine_and_line_ends_and_comments_do_not_count()
         ], chunks
 
 
-def test_comments_do_not_add_up_for_ever():
+def test_comments_do_not_add_up_for_ever() -> None:
     decoder = Decoder(max_event_bytes=LIMIT)
     decoder.feed(b"data: a\n")
     for _ in range(100):
@@ -538,14 +538,14 @@ def test_comments_do_not_add_up_for_ever():
     assert decoder.feed(b"\n") == A
 
 
-def test_the_events_before_one_that_is_too_large_are_delivered_first():
+def test_the_events_before_one_that_is_too_large_are_delivered_first() -> None:
     decoder = Decoder(max_event_bytes=LIMIT)
     assert decoder.feed(b"data: a\n\ndata: b\n\ndata: " + b"x" * 20 + b"\n\ndata: c\n\n") == AB
     with pytest.raises(EventTooLarge):
         decoder.feed(b"data: d\n\n")
 
 
-def test_the_default_limit_is_16_mib():
+def test_the_default_limit_is_16_mib() -> None:
     line = b"data: " + b"x" * (16 * 1024 * 1024 - 6)
     assert len(Decoder().feed(line + b"\n\n")) == 1
     with pytest.raises(EventTooLarge, match="at least 16777217 bytes, expected no more than 16777216"):

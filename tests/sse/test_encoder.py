@@ -40,7 +40,7 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize(("event", "wire"), WRITTEN.values(), ids=WRITTEN)
-def test_an_event_is_written_as(event: Event, wire: bytes):
+def test_an_event_is_written_as(event: Event, wire: bytes) -> None:
     assert encode(event) == wire
 
 
@@ -48,7 +48,7 @@ class Kind(str, enum.Enum):  # noqa: UP042 - unlike StrEnum, this kind formats i
     DELTA = "delta"
 
 
-def test_a_string_enum_is_written_as_its_value():
+def test_a_string_enum_is_written_as_its_value() -> None:
     assert (
         encode(Event(Kind.DELTA, event=Kind.DELTA, id=Kind.DELTA))
         == b"event: delta\nid: delta\ndata: delta\n\n"
@@ -89,7 +89,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("event", "message"), REFUSED.values(), ids=REFUSED)
-def test_an_event_that_would_read_back_differently_is_refused(event: Event, message: str):
+def test_an_event_that_would_read_back_differently_is_refused(event: Event, message: str) -> None:
     with pytest.raises(UnencodableEvent) as caught:
         encode(event)
     assert str(caught.value) == message
@@ -107,7 +107,9 @@ EVENTS = st.builds(
 
 
 @given(EVENTS)
-def test_e8_what_is_written_reads_back_the_same_but_for_cr_and_crlf_in_data_which_become_lf(event: Event):
+def test_e8_what_is_written_reads_back_the_same_but_for_cr_and_crlf_in_data_which_become_lf(
+    event: Event,
+) -> None:
     [decoded] = Decoder().feed(encode(event))
     assert event.data is not None
     event.data = event.data.replace("\r\n", "\n").replace("\r", "\n")
@@ -115,13 +117,15 @@ def test_e8_what_is_written_reads_back_the_same_but_for_cr_and_crlf_in_data_whic
 
 
 @given(EVENTS, EVENTS)
-def test_e8_written_events_do_not_touch_each_other_but_for_the_id_which_stays(first: Event, second: Event):
+def test_e8_written_events_do_not_touch_each_other_but_for_the_id_which_stays(
+    first: Event, second: Event
+) -> None:
     _, decoded = Decoder().feed(encode(first) + encode(second))
     [alone] = Decoder(last_event_id=first.id).feed(encode(second))
     assert decoded == alone
 
 
-def test_e8_an_event_without_data_reads_back_as_its_id_only():
+def test_e8_an_event_without_data_reads_back_as_its_id_only() -> None:
     decoder = Decoder()
     assert decoder.feed(encode(Event(None, event="b", id="7"))) == []
     assert decoder.last_event_id == "7"
@@ -137,12 +141,12 @@ def test_e8_an_event_without_data_reads_back_as_its_id_only():
         ("data: x\n\ndata: y", b": data: x\n:\n: data: y\n\n"),
     ],
 )
-def test_every_line_of_a_comment_begins_with_a_colon(text: str, wire: bytes):
+def test_every_line_of_a_comment_begins_with_a_colon(text: str, wire: bytes) -> None:
     assert encode_comment(text) == wire
 
 
 @given(TEXT)
-def test_a_comment_reads_back_as_its_lines_and_as_nothing_else(text: str):
+def test_a_comment_reads_back_as_its_lines_and_as_nothing_else(text: str) -> None:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     assert Decoder(comments=True).feed(encode_comment(text)) == [Comment(line) for line in lines]
 
@@ -154,7 +158,7 @@ def test_a_comment_reads_back_as_its_lines_and_as_nothing_else(text: str):
         (b"ping", "a comment is bytes, expected str"),
     ],
 )
-def test_a_comment_that_is_not_text_is_refused(text: str, message: str):
+def test_a_comment_that_is_not_text_is_refused(text: str, message: str) -> None:
     with pytest.raises(UnencodableEvent) as caught:
         encode_comment(text)
     assert str(caught.value) == message

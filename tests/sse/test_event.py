@@ -8,7 +8,7 @@ import tailrace.sse
 from tailrace.sse import Comment, Event
 
 
-def test_an_event_without_arguments_is_an_empty_message():
+def test_an_event_without_arguments_is_an_empty_message() -> None:
     event = Event()
     assert (event.data, event.event, event.id, event.retry, event.incomplete) == (
         "",
@@ -19,18 +19,18 @@ def test_an_event_without_arguments_is_an_empty_message():
     )
 
 
-def test_events_with_equal_fields_are_equal():
+def test_events_with_equal_fields_are_equal() -> None:
     assert Event("a", "b", "c", 4) == Event(data="a", event="b", id="c", retry=4)
     assert Event("a") != Event("a", incomplete=True)
 
 
 @pytest.mark.parametrize("value", [Event(), Comment("ping")], ids=lambda value: type(value).__name__)
-def test_a_misspelt_attribute_is_an_error_because_there_are_slots(value: object):
+def test_a_misspelt_attribute_is_an_error_because_there_are_slots(value: object) -> None:
     with pytest.raises(AttributeError):
         value.dta = "x"  # type: ignore[attr-defined]  # that is the point
 
 
-def test_every_exported_name_is_there_and_sorted_constants_first():
+def test_every_exported_name_is_there_and_sorted_constants_first() -> None:
     names = tailrace.sse.__all__
     assert all(hasattr(tailrace.sse, name) for name in names)
     assert set(names) == {

@@ -176,7 +176,8 @@ def _allowed(location: tuple[int | str, ...]) -> list[str]:
     model = Config
     for part in location[:-1]:
         annotation = model.model_fields[str(part)].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
         model = annotation
     return list(model.model_fields)
 

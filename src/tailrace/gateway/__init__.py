@@ -2,7 +2,12 @@
 
 from tailrace.gateway.gateway import Gateway
 from tailrace.gateway.local import LocalUpstream
-from tailrace.gateway.settings import GatewaySettings, LocalUpstreamSettings, OpenAIUpstreamSettings, UpstreamSettings
+from tailrace.gateway.settings import (
+    GatewaySettings,
+    LocalUpstreamSettings,
+    OpenAIUpstreamSettings,
+    UpstreamSettings,
+)
 from tailrace.gateway.upstream import HttpUpstream, Upstream
 
 __all__ = [

@@ -95,7 +95,11 @@ class Catalogue:
             async with asyncio.timeout(ASK_S):
                 self._models[upstream.name] = await upstream.models()
         except (UpstreamError, TimeoutError) as error:
-            logger.warning("upstream %s does not say which models it has: %s", upstream.name, error or "no answer in time")
+            logger.warning(
+                "upstream %s does not say which models it has: %s",
+                upstream.name,
+                error or "no answer in time",
+            )
 
 
 def _listed(names: Iterable[str]) -> str:

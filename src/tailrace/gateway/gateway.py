@@ -124,9 +124,17 @@ class Gateway:
         wanted = str(scope["path"]).removeprefix(MODELS).removeprefix("/")
         found: Object | None = {"object": "list", "data": models}
         if wanted:
-            found = next((model for model in models if wanted in (model["id"], f"{model['upstream']}/{model['id']}")), None)
+            found = next(
+                (model for model in models if wanted in (model["id"], f"{model['upstream']}/{model['id']}")),
+                None,
+            )
         if scope["method"] not in ("GET", "HEAD"):
-            await answer(send, 405, openai_error(f"{MODELS} takes GET", "invalid_request_error", "method_not_allowed"), [])
+            await answer(
+                send,
+                405,
+                openai_error(f"{MODELS} takes GET", "invalid_request_error", "method_not_allowed"),
+                [],
+            )
         elif found is None:
             error = openai_error(f"there is no model {wanted!r}", "invalid_request_error", "model_not_found")
             await answer(send, 404, error, [])
@@ -142,5 +150,5 @@ class Gateway:
 
     async def _close(self) -> None:
         deadline = time.monotonic() + _CLOSE_S
-        while self._active and time.monotonic() < deadline:
+        while self._active and time.monotonic() < deadline:  # noqa: ASYNC110 - a second at the end of the process
             await asyncio.sleep(0.01)

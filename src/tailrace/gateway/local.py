@@ -94,7 +94,9 @@ class LocalUpstream:
             await asyncio.sleep(RESTART_S)
 
     async def _serve_once(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         process.stdin.write(json.dumps(self._options()).encode() + b"\n")
         log: deque[str] = deque(maxlen=20)
         async with asyncio.TaskGroup() as group:

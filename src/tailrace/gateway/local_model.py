@@ -22,7 +22,7 @@ def main() -> NoReturn:
     threading.Thread(target=_end_with_parent, name="tailrace-parent-watch", daemon=True).start()
     try:
         server = _serve(options)
-    except Exception as error:  # noqa: BLE001 - whatever the engine raises is the answer
+    except Exception as error:
         os.write(answers, json.dumps({"error": str(error) or type(error).__name__}).encode() + b"\n")
         os._exit(1)
     os.write(answers, json.dumps({"address": server}).encode() + b"\n")

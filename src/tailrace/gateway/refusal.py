@@ -13,7 +13,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal(Exception):  # noqa: N818 - it is an answer that travels as an exception
+class Refusal(Exception):
     """`code` is for programs, `message` for people; `kind` is the API's error type."""
 
     status: int
@@ -27,4 +27,3 @@ async def answer(send: Send, status: int, body: bytes, headers: list[tuple[bytes
     fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body})
-

@@ -41,7 +41,13 @@ class HttpUpstream:
     """An upstream at an address. `key` replaces the client's credentials; None passes them on."""
 
     def __init__(
-        self, name: str, base_url: str, transport: Transport, *, key: str | None = None, models: Iterable[str] = ()
+        self,
+        name: str,
+        base_url: str,
+        transport: Transport,
+        *,
+        key: str | None = None,
+        models: Iterable[str] = (),
     ) -> None:
         self.name = name
         self._base_url = base_url

@@ -90,7 +90,7 @@ def _add_delta(block: Object, delta: Object) -> None:
 def _finished(block: Object) -> Object:
     if "partial_json" in block:
         parts = str(block.pop("partial_json"))
-        block["input"] = load_object(parts) or ({} if not parts else parts)
+        block["input"] = load_object(parts) or parts or {}
     return block
 
 

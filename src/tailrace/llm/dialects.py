@@ -14,9 +14,7 @@ _BY_ENDING: tuple[tuple[str, Dialect], ...] = (
     ("/responses", RESPONSES),
     ("/messages", MESSAGES),
 )
-_BY_NAME: dict[str, Dialect] = {
-    dialect.name: dialect for dialect in (CHAT, COMPLETIONS, RESPONSES, MESSAGES, PLAIN)
-}
+_BY_NAME: dict[str, Dialect] = {dialect.name: dialect for dialect in (CHAT, COMPLETIONS, RESPONSES, MESSAGES, PLAIN)}
 
 
 def of_path(path: str) -> Dialect:

@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tailrace.llm.codec import Object, load_object
-from tailrace.llm.dialect import Delta, DeltaKind, Facts, Final, error_message, member, objects, openai_error, text, whole
+from tailrace.llm.dialect import (
+    Delta,
+    DeltaKind,
+    Facts,
+    Final,
+    error_message,
+    member,
+    objects,
+    openai_error,
+    text,
+    whole,
+)
 from tailrace.sse import Event, encode
 
 
@@ -47,7 +58,9 @@ class OpenAIChat:
 
     def facts(self, payload: Object) -> Facts:
         usage = member(payload, "usage")
-        reasons = [reason for choice in objects(payload.get("choices")) if (reason := text(choice.get("finish_reason")))]
+        reasons = [
+            reason for choice in objects(payload.get("choices")) if (reason := text(choice.get("finish_reason")))
+        ]
         return Facts(
             model=text(payload.get("model")),
             finish_reason=reasons[0] if reasons else None,

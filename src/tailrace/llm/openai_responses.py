@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tailrace.llm.codec import Object, dumps, load_object
-from tailrace.llm.dialect import Delta, DeltaKind, Facts, Final, error_message, member, openai_error, text, whole
+from tailrace.llm.dialect import (
+    Delta,
+    DeltaKind,
+    Facts,
+    Final,
+    error_message,
+    member,
+    openai_error,
+    text,
+    whole,
+)
 from tailrace.sse import Event, encode
 
 _DELTAS = {

@@ -15,22 +15,22 @@ class Plain:
     name = "plain"
     markers: tuple[bytes, ...] = ()
 
-    def final(self, event: Event) -> Final | None:  # noqa: ARG002 - the protocol's signature
+    def final(self, event: Event) -> Final | None:
         return None
 
-    def deltas(self, event: Event) -> list[Delta]:  # noqa: ARG002
+    def deltas(self, event: Event) -> list[Delta]:
         return []
 
-    def facts(self, payload: Object) -> Facts:  # noqa: ARG002
+    def facts(self, payload: Object) -> Facts:
         return Facts()
 
-    def assemble(self, payloads: Iterable[Object]) -> Object:  # noqa: ARG002
+    def assemble(self, payloads: Iterable[Object]) -> Object:
         return {}
 
     def error_body(self, message: str, kind: str, code: str) -> bytes:
         return openai_error(message, kind, code)
 
-    def error_frame(self, message: str, code: str) -> bytes:  # noqa: ARG002
+    def error_frame(self, message: str, code: str) -> bytes:
         return b""
 
 

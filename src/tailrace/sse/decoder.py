@@ -105,7 +105,7 @@ class Decoder(Generic[Item]):
 
         # The buffers of WHATWG 9.2.6. A blank line empties them, except for the ID.
         self._data: list[str] = []
-        self._event = ""
+        self._event = "message"
         self._id = last_event_id
         self._retry: int | None = None
         self._block_bytes = 0  # of the fields since the last blank line; 0 means that there are none
@@ -136,10 +136,9 @@ class Decoder(Generic[Item]):
             # ... or several, of which the last may be cut.
             end = lines.rfind(b"\n\n")
             if end > 0:
-                line_ends = lines.count(b"\n", 0, end)
                 text = str(memoryview(lines)[6:end], "utf-8", "replace")
-                values = text.split("\n\ndata: ") if line_ends else [text]
-                if line_ends == 2 * len(values) - 2:  # else there are other lines, too
+                values = text.split("\n\ndata: ") if "\n" in text else [text]
+                if "\n" not in "".join(values):  # else there are other lines, too
                     last_event_id = self.last_event_id
                     items += [Event(value, "message", last_event_id) for value in values]
                     lines = lines[end + 2 :]
@@ -164,7 +163,7 @@ class Decoder(Generic[Item]):
             if self._data:
                 # WHATWG 9.2.6: its ID is not committed. A resume with it would skip what did not come.
                 data = "\n".join(self._data)
-                events.append(Event(data, self._event or "message", self._id, self._retry, incomplete=True))
+                events.append(Event(data, self._event, self._id, self._retry, incomplete=True))
         self._stop(WireError("feed() after close(): this stream has ended, a new one needs a new Decoder"))
         return events
 
@@ -200,18 +199,24 @@ class Decoder(Generic[Item]):
     def _take_lines(self, data: bytes | bytearray, items: list[Event | Comment]) -> None:
         lines = data.split(b"\n")
         unfinished = lines.pop()
+        data_lines = self._data
         block_bytes = self._block_bytes
         for line in lines:
             if not line:
                 if block_bytes:
-                    self._dispatch(items)
                     block_bytes = 0
+                    self.last_event_id = self._id  # WHATWG 9.2.6: also when there is no data and so no event
+                    if data_lines:
+                        items.append(Event("\n".join(data_lines), self._event, self._id, self._retry))
+                        data_lines.clear()
+                    self._event = "message"
+                    self._retry = None
                 continue
             block_bytes += len(line)
             if line[:6] == b"data: ":  # the usual lines, before the general rule
-                self._data.append(line[6:].decode("utf-8", "replace"))
+                data_lines.append(line[6:].decode("utf-8", "replace"))
             elif line[:7] == b"event: ":
-                self._event = line[7:].decode("utf-8", "replace")
+                self._event = line[7:].decode("utf-8", "replace") or "message"
             elif line[0] == _COLON:
                 self._take_comment(line, items)
                 block_bytes -= len(line)
@@ -252,7 +257,7 @@ class Decoder(Generic[Item]):
         if name == b"data":
             self._data.append(_text(value))
         elif name == b"event":
-            self._event = _text(value)
+            self._event = _text(value) or "message"
         elif name == b"id":
             if b"\0" not in value:  # WHATWG 9.2.6: with a NUL, the field is ignored
                 self._id = _text(value)
@@ -262,16 +267,6 @@ class Decoder(Generic[Item]):
             exact = len(digits) <= MAX_RETRY_DIGITS
             self._retry = int(digits or b"0") if exact else MAX_RECONNECTION_TIME_MS
             self.reconnection_time_ms = min(self._retry, MAX_RECONNECTION_TIME_MS)
-
-    def _dispatch(self, items: list[Event | Comment]) -> None:
-        self.last_event_id = self._id  # WHATWG 9.2.6: also when there is no data and so no event
-        if self._data:
-            data = "\n".join(self._data)
-            items.append(Event(data, self._event or "message", self._id, self._retry))
-            self._data.clear()
-        self._event = ""
-        self._retry = None
-        self._block_bytes = 0
 
 
 def _text(value: bytes | bytearray) -> str:

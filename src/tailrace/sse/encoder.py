@@ -103,7 +103,6 @@ def _surrogate_error(fields: dict[str, str | None]) -> UnencodableEvent:
             (value or "").encode()
         except UnicodeEncodeError as error:
             return UnencodableEvent(
-                f"{field} has a lone surrogate (U+{ord(error.object[error.start]):04X})"
-                f" at character {error.start}"
+                f"{field} has a lone surrogate (U+{ord(error.object[error.start]):04X}) at character {error.start}"
             )
     raise AssertionError("no field has a lone surrogate")

@@ -49,7 +49,11 @@ def join(frames: Sequence[Frame | tuple[int, int, int, bytes]], *, mask: bytes |
     _, offsets, origins, chunks = zip(*frames, strict=True)
     data = b"".join(chunks) if mask is None else mask
     return Block(
-        frames[0][0], len(frames), RAW, _raw_index(array("Q", offsets), array("I", map(len, chunks)), origins), data
+        frames[0][0],
+        len(frames),
+        RAW,
+        _raw_index(array("Q", offsets), array("I", map(len, chunks)), origins),
+        data,
     )
 
 
@@ -92,7 +96,11 @@ def _pack_one(blocks: Sequence[Block]) -> Block:
     index = _shuffled(_little(gaps).tobytes(), 8) + _shuffled(_little(lengths).tobytes(), 4) + origins
     data = b"".join(zlib.decompress(block.data) if block.codec == PACKED else block.data for block in blocks)
     return Block(
-        blocks[0].first_number, len(offsets), PACKED, zlib.compress(index, _LEVEL), zlib.compress(data, _LEVEL)
+        blocks[0].first_number,
+        len(offsets),
+        PACKED,
+        zlib.compress(index, _LEVEL),
+        zlib.compress(data, _LEVEL),
     )
 
 

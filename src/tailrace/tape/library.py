@@ -93,7 +93,8 @@ class Library:
             raise TapeNotFound(f"no tape {tape_id}", hint="`tailrace trace list` shows what there is")
         if len(found) > 1:
             raise AmbiguousTape(
-                f"more than one tape begins with {tape_id}: {found[0]}, {found[1]}, ...", hint="give more of the id"
+                f"more than one tape begins with {tape_id}: {found[0]}, {found[1]}, ...",
+                hint="give more of the id",
             )
         tape = self._store.tape(found[0])
         if tape is None:
@@ -112,11 +113,11 @@ class Library:
         for block in self._store.blocks(tape_id, after):
             yield from blocks.frames(block, after=after)
 
-    def list(self, filter: Filter = EVERYTHING, *, cursor: str | None = None, limit: int = 50) -> Page:  # noqa: A002
+    def list(self, filter: Filter = EVERYTHING, *, cursor: str | None = None, limit: int = 50) -> Page:
         """Tapes, newest first, at most `limit` (1 to 1000); `cursor` is `next_cursor` of the page before."""
         if not 1 <= limit <= MAX_PAGE:
             raise ValueError(f"limit is {limit}, expected 1 to {MAX_PAGE}")
-        return self._store.list(filter, cursor, limit)
+        return self._store.page(filter, cursor, limit)
 
     def delete(self, tape_ids: Iterable[str]) -> int:
         """Deletes ended tapes by their full ids and returns how many there were. An open tape stays.
@@ -188,9 +189,13 @@ class Library:
             for frame in blocks.frames(block, after=after):
                 yield frame
 
+    def _pack_later(self, tape_id: str) -> None:
+        if self._packer is not None:
+            self._packer.add(tape_id)
+
     def _recording(self) -> Recorder:
         if self._recorder is None:
-            recorder = self._recorder = Recorder(self._store.save, lambda tape_id: packer.add(tape_id))
+            recorder = self._recorder = Recorder(self._store.save, self._pack_later)
             packer = self._packer = Packer(self._store, self._summarise, recorder.run_soon)
             for tape_id in self._store.unpacked():
                 packer.add(tape_id)

@@ -59,9 +59,7 @@ class Packer:
                 logger.exception("tape %s stays unpacked", tape_id)
 
 
-def pack(
-    store: Store, tape_id: str, summarise: Summarise | None, write: Callable[[Callable[[], None]], None]
-) -> None:
+def pack(store: Store, tape_id: str, summarise: Summarise | None, write: Callable[[Callable[[], None]], None]) -> None:
     """Derives and packs one ended tape, and hands the writing of it to `write`."""
     tape, exchange = store.tape(tape_id), store.exchange(tape_id)
     if tape is None or exchange is None:

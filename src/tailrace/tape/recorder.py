@@ -76,7 +76,7 @@ class Recorder:
             self.live[recording.id] = recording
             self.enqueue(recording, urgent=True)
 
-    def enqueue(self, recording: Recording, urgent: bool) -> None:  # noqa: FBT001
+    def enqueue(self, recording: Recording, urgent: bool) -> None:
         """Called by a recording that has something new; `urgent` skips the gathering time."""
         if recording.id not in self.live:
             return

@@ -168,7 +168,11 @@ class Recording:
         """Waits until the head is in the library, for at most `timeout_s` seconds; says whether it is."""
         news = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._on_stored = lambda: loop.call_soon_threadsafe(news.set)
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(news.set)
+
+        self._on_stored = tell
         if self._stored.is_set():
             return True
         try:

@@ -26,7 +26,15 @@ FIELDS = frozenset({
     "access_token", "api_key", "apikey", "authorization", "client_secret", "id_token", "password",
     "private_key", "refresh_token", "secret", "secret_key",
 })  # fmt: skip
-QUERY_KEYS = FIELDS | {"key", "token", "signature", "sig", "api-key", "x-amz-signature", "x-amz-security-token"}
+QUERY_KEYS = FIELDS | {
+    "key",
+    "token",
+    "signature",
+    "sig",
+    "api-key",
+    "x-amz-signature",
+    "x-amz-security-token",
+}
 
 _WINDOW_BYTES = 256 * 1024  # one search holds the interpreter for well under a millisecond
 _SPACE = b" \t\r\n"
@@ -59,8 +67,7 @@ class Redactor:
     def headers(self, headers: Headers) -> Headers:
         """Credential headers keep their scheme (`Bearer`) and lose the rest."""
         return tuple(
-            (name, _redacted_credentials(value) if name.lower() in self._headers else value)
-            for name, value in headers
+            (name, _redacted_credentials(value) if name.lower() in self._headers else value) for name, value in headers
         )
 
     def path(self, path: str) -> str:
@@ -141,8 +148,7 @@ class Masker:
             match self._inside:
                 case _Inside.START:
                     self._begin(byte)
-                    if self._inside is _Inside.NUMBER:
-                        continue
+                    self._digit(buffer, position)
                 case _Inside.STRING if byte == 0x22:
                     self._inside = _Inside.NESTED if self._depth else _Inside.NOTHING
                 case _Inside.STRING | _Inside.ESCAPE:

@@ -41,7 +41,7 @@ class Store(Protocol):
         """The blocks that hold frames with a number above `after`, in order."""
         ...
 
-    def list(self, filter: Filter, cursor: str | None, limit: int) -> Page: ...  # noqa: A002
+    def page(self, filter: Filter, cursor: str | None, limit: int) -> Page: ...
 
     def delete(self, tape_ids: Iterable[str]) -> int:
         """Deletes ended tapes; returns how many there were."""

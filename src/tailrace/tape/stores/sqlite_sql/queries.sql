@@ -68,7 +68,7 @@ FROM blocks
 WHERE tape_key = (SELECT key FROM tapes WHERE id = :id) AND first_number + frame_count > :after + 1
 ORDER BY first_number;
 
--- name: list
+-- name: page
 -- A tape that is still open has its counts in its blocks, not in its row.
 SELECT t.*,
     iif(t.outcome IS NULL, (SELECT sum(frame_count) FROM blocks WHERE tape_key = t.key), NULL) AS open_chunks,

@@ -1,0 +1,297 @@
+"""`tailrace trace`: list, view, replay, export and remove what was recorded. Works while the server runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from tailrace.cli import table
+from tailrace.cli.main import config_option, load
+from tailrace.llm import DeltaKind, named, summarise
+from tailrace.llm.codec import dumps
+from tailrace.tape import FASTEST, Filter, Frame, Kind, Library, Outcome, Tape, schedule
+from tailrace.traces import (
+    FORMATS,
+    as_json,
+    as_jsonl,
+    as_wire,
+    deltas,
+    pace,
+    parse_filter,
+    parse_span,
+    timed_events,
+)
+
+_PAGE = 500
+_COLOURS = {Outcome.COMPLETE: "green", None: "blue", Outcome.CLIENT_GONE: "yellow", Outcome.STOPPED: "yellow"}
+
+
+@click.group()
+def trace() -> None:
+    """Look at recorded streams. An ID may be any prefix that only one tape has."""
+
+
+@trace.command("list")
+@config_option
+@click.option("-n", "count", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first.")
+@click.option("--filter", "filter_text", default="", help="Such as 'model:smol outcome:truncated type:stream tag:a=b'.")
+@click.option("--since", help="Only from the last 30m, 1h, 7d, ...")
+@click.option("--json", "as_lines", is_flag=True, help="One JSON object a line.")
+def list_(config_path: Path | None, count: int, filter_text: str, since: str | None, as_lines: bool) -> None:
+    """Show the newest tapes."""
+    wanted = parse_filter(filter_text)
+    if since is not None:
+        wanted = replace(wanted, since_ns=time.time_ns() - parse_span(since))
+    with _library(config_path) as library:
+        tapes = list(_newest(library, wanted, count))
+    if as_lines:
+        for tape in tapes:
+            click.echo(dumps(_summary(tape)).decode())
+        return
+    head = ("ID", "TIME", "TYPE", "MODEL", "OUTCOME", "TTFT", "DURATION", "CHUNKS", "TOKENS")
+    for line in table.rows(head, [_row(tape) for tape in tapes], right=frozenset({5, 6, 7, 8})):
+        click.echo(line)
+    if not tapes:
+        click.echo("no tapes yet: send a request through the gateway, or loosen the filter", err=True)
+
+
+@trace.command()
+@config_option
+@click.argument("tape_id", metavar="ID")
+@click.option("--events", "what", flag_value="events", help="One line for each event, with its time.")
+@click.option("--raw", "what", flag_value="raw", help="The bytes as the client got them.")
+@click.option("--json", "what", flag_value="json", help="The whole trace as one JSON document.")
+def view(config_path: Path | None, tape_id: str, what: str | None) -> None:
+    """Show one tape: what was asked, the pace, and the text."""
+    with _library(config_path) as library:
+        tape = library.open(tape_id)
+        frames = library.frames(tape.id)
+        match what:
+            case "raw":
+                _write(as_wire(frames))
+            case "json":
+                click.echo(dumps(as_json(tape, library.exchange(tape.id), frames)).decode())
+            case "events":
+                for timed in timed_events(frames):
+                    mark = " (incomplete)" if timed.event.incomplete else ""
+                    click.echo(f"{timed.offset_ns / 1e6:12.3f} ms  {timed.event.event}{mark}  {timed.event.data}")
+            case _:
+                _show(tape, list(frames))
+
+
+@trace.command()
+@config_option
+@click.argument("tape_id", metavar="ID")
+@click.option("--speed", default="1", show_default=True, help="2 is twice as fast; 'max' does not wait.")
+@click.option("--max-gap", type=click.FloatRange(min=0), help="Shorten each silence to at most this many seconds.")
+@click.option("--step", is_flag=True, help="Wait for a key before each chunk.")
+@click.option("--raw", is_flag=True, help="Play the bytes of the wire instead of the text.")
+def replay(config_path: Path | None, tape_id: str, speed: str, max_gap: float | None, step: bool, raw: bool) -> None:
+    """Play a tape to standard output as it happened, from the request on.
+
+    An LLM stream plays its text, anything else its bytes.
+    """
+    pace_factor = _speed(speed)
+    with _library(config_path) as library:
+        tape = library.open(tape_id)
+        plays = _played(tape, library.frames(tape.id), raw=raw)
+        started_ns = time.perf_counter_ns()
+        for due_ns, frame in schedule(plays, speed=pace_factor, max_gap_s=max_gap):
+            if step:
+                click.pause("", err=True)
+            else:
+                time.sleep(max(0, started_ns + due_ns - time.perf_counter_ns()) / 1e9)
+            _write(iter((frame.data,)))
+    if sys.stdout.isatty():
+        click.echo()
+    click.echo(f"{tape.outcome or 'still open'}: {tape.error or table.milliseconds(tape.duration_ns)}", err=True)
+
+
+@trace.command()
+@config_option
+@click.argument("tape_id", metavar="ID")
+@click.option("--format", "format_", type=click.Choice(FORMATS), required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of stdout.")
+def export(config_path: Path | None, tape_id: str, format_: str, output: Path | None) -> None:
+    """Write one tape as a JSON document (json), as lines with every chunk (jsonl) or as the wire's bytes (sse)."""
+    with _library(config_path) as library:
+        tape = library.open(tape_id)
+        exchange, frames = library.exchange(tape.id), library.frames(tape.id)
+        parts: Iterator[bytes]
+        match format_:
+            case "json":
+                parts = iter((dumps(as_json(tape, exchange, frames)), b"\n"))
+            case "jsonl":
+                parts = as_jsonl(tape, exchange, frames)
+            case _:
+                parts = as_wire(frames)
+        if output is None:
+            _write(parts)
+        else:
+            try:
+                with output.open("wb") as file:
+                    file.writelines(parts)
+            except OSError as error:
+                raise click.FileError(str(output), error.strerror or str(error)) from error
+
+
+@trace.command()
+@config_option
+@click.argument("tape_ids", metavar="[ID]...", nargs=-1)
+@click.option("--older-than", help="Every ended tape older than 12h, 30d, ...")
+def rm(config_path: Path | None, tape_ids: tuple[str, ...], older_than: str | None) -> None:
+    """Delete tapes. One that is still being recorded stays."""
+    if bool(tape_ids) == (older_than is not None):
+        raise click.UsageError("name tapes, or give --older-than")
+    with _library(config_path) as library:
+        if older_than is not None:
+            count = library.delete_before(time.time_ns() - parse_span(older_than))
+        else:
+            ids = [library.open(tape_id).id for tape_id in tape_ids]
+            count = library.delete(ids)
+    click.echo(f"deleted {count} tape{'' if count == 1 else 's'}", err=True)
+    if count < len(set(tape_ids)):
+        click.echo("the others are still being recorded", err=True)
+        sys.exit(1)
+
+
+@contextmanager
+def _library(config_path: Path | None) -> Iterator[Library]:
+    settings = load(config_path).library
+    with Library(settings.url, summarise=summarise, redactor=settings.redactor()) as library:
+        yield library
+
+
+def _newest(library: Library, wanted: Filter, count: int) -> Iterator[Tape]:
+    cursor: str | None = None
+    while count > 0:
+        page = library.list(wanted, cursor=cursor, limit=min(count, _PAGE))
+        yield from page.tapes
+        count -= len(page.tapes)
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _row(tape: Tape) -> tuple[str, ...]:
+    return (
+        tape.id,
+        f"{tape.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
+        click.style("Stream", fg="magenta") if tape.kind is Kind.STREAM else "Normal",
+        tape.model or "-",
+        _styled_outcome(tape),
+        table.milliseconds(tape.first_content_ns),
+        table.milliseconds(tape.duration_ns),
+        str(tape.chunk_count),
+        "-" if tape.output_tokens is None else str(tape.output_tokens),
+    )
+
+
+def _styled_outcome(tape: Tape) -> str:
+    return click.style(tape.outcome or "open", fg=_COLOURS.get(tape.outcome, "red"))
+
+
+def _summary(tape: Tape) -> dict[str, object]:
+    return {
+        "id": tape.id,
+        "timestamp": tape.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "type": tape.kind.capitalize(),
+        "endpoint": tape.endpoint,
+        "upstream": tape.upstream,
+        "model": tape.model,
+        "http_status": tape.status,
+        "outcome": tape.outcome or "open",
+        "error": tape.error,
+        "ttft_ns": tape.first_content_ns,
+        "first_byte_ns": tape.first_byte_ns,
+        "duration_ns": tape.duration_ns,
+        "chunk_count": tape.chunk_count,
+        "byte_count": tape.byte_count,
+        "lost_bytes": tape.lost_bytes,
+        "input_tokens": tape.input_tokens,
+        "output_tokens": tape.output_tokens,
+        "finish_reason": tape.finish_reason,
+        "session": tape.session,
+        "tags": dict(tape.tags),
+    }
+
+
+def _show(tape: Tape, frames: list[Frame]) -> None:
+    measured = pace(frames)
+    lines = [
+        ("ID", tape.id),
+        ("Time", f"{tape.started_at.astimezone():%Y-%m-%d %H:%M:%S.%f %z}"),
+        ("Type", "Stream" if tape.kind is Kind.STREAM else "Normal"),
+        ("Request", f"{tape.method} {tape.path}"),
+        ("Upstream", tape.upstream or "-"),
+        ("Model", tape.model or "-"),
+        ("Status", "-" if tape.status is None else str(tape.status)),
+        ("Outcome", _styled_outcome(tape) + (f": {tape.error}" if tape.error else "")),
+        ("Duration", table.milliseconds(tape.duration_ns)),
+    ]
+    if tape.kind is Kind.STREAM:
+        lines += [
+            ("Total chunks", str(measured.chunk_count)),
+            ("Stream duration", table.milliseconds(measured.stream_duration_ns)),
+            ("First-chunk latency", table.milliseconds(measured.first_chunk_latency_ns)),
+            ("Time to first content", table.milliseconds(tape.first_content_ns)),
+            ("Average time per chunk", table.milliseconds(measured.average_gap_ns)),
+        ]
+    lines.append(("Bytes", f"{tape.byte_count:,}"))
+    if tape.lost_bytes:
+        lines.append(("Not recorded", f"{tape.lost_bytes:,} bytes were lost while the library could not be written"))
+    if tape.input_tokens is not None or tape.output_tokens is not None:
+        lines.append(("Tokens", f"{_or_dash(tape.input_tokens)} in, {_or_dash(tape.output_tokens)} out"))
+    if tape.finish_reason:
+        lines.append(("Finish reason", tape.finish_reason))
+    if tape.session:
+        lines.append(("Session", tape.session))
+    if tape.tags:
+        lines.append(("Tags", ", ".join(f"{key}={value}" for key, value in tape.tags.items())))
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        click.echo(f"{name:<{width}}  {value}")
+    click.echo()
+    body = b"".join(frame.data for frame in _played(tape, iter(frames), raw=tape.kind is Kind.NORMAL))
+    click.echo(body.decode("utf-8", "replace"))
+
+
+def _played(tape: Tape, frames: Iterator[Frame], *, raw: bool) -> Iterator[Frame]:
+    """The frames to play: the wire's, or for an LLM stream one for each piece of text."""
+    dialect = named(tape.dialect)
+    if raw or tape.kind is Kind.NORMAL or not dialect.markers:
+        return frames
+    pieces = deltas(dialect, timed_events(frames))
+    return (
+        Frame(number, timed.offset_ns, timed.origin, delta.text.encode("utf-8", "replace"))
+        for number, (timed, delta) in enumerate(pieces, 1)
+        if delta.kind is DeltaKind.TEXT
+    )
+
+
+def _speed(text: str) -> float:
+    if text == "max":
+        return FASTEST
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < FASTEST:
+        raise click.BadParameter(f"{text!r} is neither a number above 0 nor 'max'", param_hint="--speed")
+    return value
+
+
+def _or_dash(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _write(parts: Iterator[bytes]) -> None:
+    for part in parts:
+        sys.stdout.buffer.write(part)
+    sys.stdout.buffer.flush()

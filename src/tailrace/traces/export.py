@@ -1,0 +1,140 @@
+"""Tapes as files: one JSON document, JSON lines, or the bytes of the wire.
+
+In the JSON document `chunks` are the stream's JSON events, as the format has always called them; network reads
+are in the JSON lines.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+
+from tailrace.llm import named
+from tailrace.llm.codec import Object, dumps, load_object, loads
+from tailrace.tape import Exchange, Frame, Kind, Outcome, Tape
+from tailrace.traces.reading import timed_events
+
+FORMATS = ("json", "jsonl", "sse")
+JSONL_VERSION = 1
+
+
+def as_json(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Object:
+    """The whole trace as one JSON object; see docs/reference/trace-json.md."""
+    kept = list(frames)
+    document: Object = {
+        "id": tape.id,
+        "timestamp": tape.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "endpoint": tape.endpoint,
+        "request": _value(exchange.request_body),
+        "response": None,
+        "metadata": {
+            "duration_ms": _ms(tape.duration_ns),
+            "status": "success" if tape.outcome is Outcome.COMPLETE else "error",
+            "model": tape.model,
+            "outcome": tape.outcome or "open",
+            "upstream": tape.upstream,
+            "http_status": tape.status,
+            "error": tape.error,
+            "method": tape.method,
+            "path": tape.path,
+            "session": tape.session,
+            "tags": dict(tape.tags),
+            "ttft_ms": _ms(tape.first_content_ns),
+            "finish_reason": tape.finish_reason,
+            "input_tokens": tape.input_tokens,
+            "output_tokens": tape.output_tokens,
+            "lost_bytes": tape.lost_bytes,
+            "request_headers": [list(pair) for pair in exchange.request_headers],
+            "response_headers": [list(pair) for pair in exchange.response_headers],
+        },
+    }
+    if tape.kind is Kind.STREAM:
+        document |= _stream(tape, kept)
+    else:
+        document["response"] = _value(b"".join(frame.data for frame in kept))
+    return document
+
+
+def as_jsonl(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Iterator[bytes]:
+    """A line with the head, then a line for each frame; times are nanoseconds since the start."""
+    head: Object = {
+        "tailrace": JSONL_VERSION,
+        "id": tape.id,
+        "started_at_ns": tape.started_at_ns,
+        "kind": tape.kind,
+        "method": tape.method,
+        "path": tape.path,
+        "dialect": tape.dialect,
+        "upstream": tape.upstream,
+        "model": tape.model,
+        "session": tape.session,
+        "tags": dict(tape.tags),
+        "status": tape.status,
+        "outcome": tape.outcome or "open",
+        "error": tape.error,
+        "head_ns": tape.head_ns,
+        "duration_ns": tape.duration_ns,
+        "lost_bytes": tape.lost_bytes,
+        "request_headers": exchange.request_headers,
+        "request_body": _text(exchange.request_body),
+        "response_headers": exchange.response_headers,
+    }
+    yield dumps(head) + b"\n"
+    for frame in frames:
+        line = {
+            "n": frame.number,
+            "t_ns": frame.offset_ns,
+            "from": frame.origin.name.lower(),
+            "data": _text(frame.data),
+        }
+        yield dumps(line) + b"\n"
+
+
+def as_wire(frames: Iterable[Frame]) -> Iterator[bytes]:
+    """The body as the client got it."""
+    for frame in frames:
+        yield frame.data
+
+
+def _stream(tape: Tape, frames: list[Frame]) -> Object:
+    chunks: list[Object] = []
+    times: list[int] = []
+    payloads: list[Object] = []
+    for timed in timed_events(frames):
+        payload = load_object(timed.event.data)
+        if payload is None and (timed.event.data or "").startswith("[DONE]"):
+            continue
+        gap_ns = timed.offset_ns - times[-1] if times else 0
+        times.append(timed.offset_ns)
+        named_event = {} if timed.event.event == "message" else {"event": timed.event.event}
+        content = {"data": timed.event.data} if payload is None else payload
+        chunks.append({**content, **named_event, "delta_ms": _ms(gap_ns)})
+        if payload is not None:
+            payloads.append(payload)
+    return {
+        "response": named(tape.dialect).assemble(payloads),
+        "chunks": chunks,
+        "total_chunks": len(chunks),
+        "stream_duration_ms": _ms(times[-1] - times[0]) if times else None,
+        "first_chunk_latency_ms": _ms(times[0]) if times else None,
+    }
+
+
+def _ms(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else round(nanoseconds / 1e6, 3)
+
+
+def _value(body: bytes) -> object:
+    """A body as JSON if it is JSON, else as text."""
+    try:
+        return loads(body) if body else None
+    except ValueError:
+        return _text(body)
+
+
+def _text(data: bytes) -> object:
+    """Text as a string; bytes that are no text as `{"base64": ...}`, so that nothing is lost."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
