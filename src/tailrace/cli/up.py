@@ -46,7 +46,7 @@ Tailrace is running. Only this machine can reach it.
 Try:
 
   curl -N {address}/v1/chat/completions -H 'Content-Type: application/json' \\
-    -d '{{"model": "smollm2-135m", "stream": true, "messages": [{{"role": "user", "content": "Tell me about rivers."}}]}}'
+    -d '{{"model": "smollm2-135m", "stream": true, "messages": [{{"role": "user", "content": "Why do rivers bend?"}}]}}'
 
 and then, in another terminal: tailrace trace list
 """,

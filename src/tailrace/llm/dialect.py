@@ -72,7 +72,7 @@ class Dialect(Protocol):
         ...
 
     def error_body(self, message: str, kind: str, code: str) -> bytes:
-        """The JSON of an error before anything was sent. `kind` is the API's error type, such as `invalid_request_error`."""
+        """The JSON of an error before anything was sent. `kind` is the API's, such as `invalid_request_error`."""
         ...
 
     def error_frame(self, message: str, code: str) -> bytes:

@@ -113,7 +113,8 @@ def _read_index(block: Block) -> tuple[array[int], array[int], bytes]:
     index = zlib.decompress(block.index) if block.codec == PACKED else block.index
     if block.codec not in (RAW, PACKED) or len(index) != 13 * count:
         raise LibraryError(
-            f"a block of codec {block.codec} has an index of {len(index)} bytes, expected {13 * count} for {count} frames"
+            f"a block of codec {block.codec} has an index of {len(index)} bytes, "
+            f"expected {13 * count} for {count} frames"
         )
     first, second, origins = index[: 8 * count], index[8 * count : 12 * count], index[12 * count :]
     if block.codec == PACKED:
