@@ -29,6 +29,7 @@ from tailrace.sse import Decoder
 
 MIB = 1024 * 1024
 SEGMENT_BYTES = 1460  # what one TCP segment carries on Ethernet
+TOGETHER = 64  # events in one chunk, when a fast upstream was read late
 SLOW_SECONDS = 1.0  # a reader that takes longer for a round gets only one
 
 Chunks = list[bytes]
@@ -100,15 +101,14 @@ def shapes(events: int) -> list[Shape]:
     wire = f"data: {data}\n\n".encode()
     assert len(wire) == 180
     expected = [data] * events
-    together = 64
     return [
         Shape("a: one event per chunk", [wire] * events, expected),
-        Shape("b: 64 events per chunk", [wire * together] * (events // together), expected),
+        Shape("b: 64 events per chunk", [wire * TOGETHER] * (events // TOGETHER), expected),
         Shape("c: one event in 3 chunks", [wire[:60], wire[60:120], wire[120:]] * events, expected),
-        Shape("e: chunks of 1,460 bytes", _segments(wire * events), expected),
-        Shape("f: as b, lines end in CRLF", [wire.replace(b"\n", b"\r\n") * 64] * (events // 64), expected),
-        Shape("g: event and data line, one per chunk", [b"event: delta\n" + wire] * events, expected),
         one_line("d: one line of 10 MiB in 1,460-byte chunks", 10 * MIB),
+        Shape("e: chunks of 1,460 bytes", _segments(wire * events), expected),
+        Shape("f: as b, lines end in CRLF", [wire.replace(b"\n", b"\r\n") * TOGETHER] * (events // TOGETHER), expected),
+        Shape("g: event and data line, one per chunk", [b"event: delta\n" + wire] * events, expected),
     ]
 
 
@@ -194,19 +194,14 @@ def table(results: list[Result]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    parser.add_argument(
-        "--events", type=int, default=64 * 150, help="events per round (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=15, help="rounds, of which the best counts (%(default)s)"
-    )
+    parser.add_argument("--events", type=int, default=TOGETHER * 150, help="events per round (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds, of which the best counts (%(default)s)")
     arguments = parser.parse_args()
 
-    results = [measure(shape, READERS, arguments.rounds) for shape in shapes(arguments.events)]
+    events = max(arguments.events // TOGETHER, 1) * TOGETHER
+    results = [measure(shape, READERS, arguments.rounds) for shape in shapes(events)]
     growth = linearity(arguments.rounds)
     versions = {name: version(name) for name in READERS}
     factor = growth.times["10 MiB"] / growth.times["5 MiB"]
@@ -215,8 +210,7 @@ def main() -> None:
             "python": sys.version.split()[0],
             "versions": versions,
             "shapes": [
-                asdict(result)
-                | {"ratios": {name: result.ratio(name) for name in result.times if name != OURS}}
+                asdict(result) | {"ratios": {name: result.ratio(name) for name in result.times if name != OURS}}
                 for result in results
             ],
             "linearity": growth.times | {"factor": factor},
@@ -225,9 +219,7 @@ def main() -> None:
         return
     print(f"Python {sys.version.split()[0]}:", ", ".join(f"{name} {versions[name]}" for name in READERS))
     print("\n".join(table(results)))
-    print(
-        f"\nlinearity: 5 MiB {growth.times['5 MiB']:.2f} ms, 10 MiB {growth.times['10 MiB']:.2f} ms, ", end=""
-    )
+    print(f"\nlinearity: 5 MiB {growth.times['5 MiB']:.2f} ms, 10 MiB {growth.times['10 MiB']:.2f} ms, ", end="")
     print(f"factor {factor:.2f} (2 is linear, 4 is quadratic)")
 
 

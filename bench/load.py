@@ -97,8 +97,7 @@ def _answer(conn: _Served) -> bool:
     """Answer the request that was just read; true when a stream begins."""
     if conn.parser.get_method() == b"GET":
         conn.send(
-            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
-            % (len(MODELS), MODELS)
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(MODELS), MODELS)
         )
         return False
     conn.send(SSE_HEAD)
@@ -109,9 +108,7 @@ def _answer(conn: _Served) -> bool:
 def upstream(port: int, streams: int, events: int, interval_ms: float, lead_ms: float) -> None:
     """Serve until killed."""
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(
-            29, 1000, 0, 0, 0
-        )  # PR_SET_TIMERSLACK: 1 us instead of 50, to keep the phases
+        ctypes.CDLL(None).prctl(29, 1000, 0, 0, 0)  # PR_SET_TIMERSLACK: 1 us instead of 50, to keep the phases
     interval = int(interval_ms * 1_000_000)
     heads = _frame_heads(events)
     suffix = TAIL + b"\r\n"
@@ -217,6 +214,7 @@ class _Stream:
         self.now = 0
         self.carry = b""
         self.events = 0
+        self.pieces = 0
         self.body = 0
         self.head = False
         self.last_stamp = 0
@@ -229,6 +227,7 @@ class _Stream:
 
     def on_body(self, body: bytes) -> None:
         self.body += len(body)
+        self.pieces += 1
         if self.carry:
             body = self.carry + body
         end = 0
@@ -316,6 +315,7 @@ def client(url: str, streams: int, events: int, timeout_s: float) -> dict[str, o
         "streams": streams,
         "events": len(latencies),
         "chunks": len(latencies) + sum(stream.done for stream in opened),
+        "pieces": sum(stream.pieces for stream in opened),
         "p50_ms": percentile(ordered, 0.50) / 1e6,
         "p99_ms": percentile(ordered, 0.99) / 1e6,
         "max_ms": (ordered[-1] if ordered else float("nan")) / 1e6,

@@ -15,11 +15,13 @@ What is measured, per round:
 - `cpu_us`: CPU time (user and system) of the server's whole process tree per chunk relayed, from before the
   load until the server is quiet again after it, so that background work (the recorder's compaction) counts.
 - `stream_us`: the part of it from all response heads received to the end of the load: the steady state.
+- `merged`: chunks of the upstream per chunk that the client got. Above about 1.05 the server had fallen
+  behind and handled several at once; its CPU time per chunk then looks lower than it is. Reduce the load.
 - `added`: latency of the events minus the latency of the direct load in the same round, at p50 and p99.
 
 The table gives the median of the rounds and the spread (lowest to highest); ratios are computed within each
-round. On a noisy machine `--pin 0 1` keeps the load and the servers on one CPU
-each. Every load is bounded in time; the servers are ended by their process id. Linux only (/proc, epoll).
+round. On a noisy machine `--pin 0 1` keeps the load and the servers on one CPU each. Every load is bounded
+in time; the servers are ended by their process id. Linux only (/proc, epoll).
 """
 
 from __future__ import annotations
@@ -38,11 +40,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tailrace.tape import Library
+from tailrace.traces import timed_events
 
 HERE = Path(__file__).resolve().parent
 CPUCLOCK_SCHED = 2
@@ -237,9 +243,7 @@ def start_nginx(stack: contextlib.ExitStack, prefix: Path, upstream: int, cpu: i
     return Subject("nginx", f"http://127.0.0.1:{port}", child.pid)
 
 
-def start_tailrace(
-    stack: contextlib.ExitStack, prefix: Path, upstream: int, cpu: int | None
-) -> tuple[Subject, Path]:
+def start_tailrace(stack: contextlib.ExitStack, prefix: Path, upstream: int, cpu: int | None) -> tuple[Subject, Path]:
     """Start Tailrace in front of the upstream, recording on; also returns its configuration file."""
     port = free_port()
     config = prefix / "tailrace.toml"
@@ -289,6 +293,7 @@ def one_load(subject: Subject, args: argparse.Namespace) -> dict[str, float]:
         shown = "\n  ".join(faults[:5])
         raise BenchError(f"{subject.name}: {len(faults)} of {streams} streams were not whole:\n  {shown}")
     measures = {key: float(str(seen[key])) for key in ("events", "chunks", "p50_ms", "p99_ms", "max_ms")}
+    measures["merged"] = measures["chunks"] / float(str(seen["pieces"]))
     measures["heads_ms"] = float(str(seen["heads_ms"]))
     if subject.pid:
         quiet = wait_quiet(subject.pid)
@@ -298,16 +303,17 @@ def one_load(subject: Subject, args: argparse.Namespace) -> dict[str, float]:
 
 
 def count_tapes(config: Path) -> list[int]:
-    """How many events each recorded tape holds, according to `tailrace trace list --json`."""
-    command = [sys.executable, "-m", "tailrace.cli.main", "trace", "list", "--json", "--limit", "100000"]
-    done = subprocess.run(
-        [*command, "--config", str(config)], capture_output=True, text=True, timeout=60, check=False
-    )
-    if done.returncode != 0:
-        raise BenchError(f"`tailrace trace list --json` ended with {done.returncode}: {done.stderr[-1000:]}")
-    listed = json.loads(done.stdout)
-    tapes = listed if isinstance(listed, list) else listed["tapes"]
-    return [int(tape["events"]) for tape in tapes]
+    """How many events each recorded tape holds, read from the library itself."""
+    with config.open("rb") as file:
+        url = tomllib.load(file)["library"]["url"]
+    counts: list[int] = []
+    with Library(url) as library:
+        page = library.list(limit=1000)
+        while True:
+            counts += [sum(1 for _ in timed_events(library.frames(tape.id))) for tape in page.tapes]
+            if page.next_cursor is None:
+                return counts
+            page = library.list(cursor=page.next_cursor, limit=1000)
 
 
 def check_tapes(config: Path, loads: list[tuple[int, int]]) -> str:
@@ -362,6 +368,7 @@ def print_table(result: dict[str, object]) -> None:
         ("added_p50_ms", "added p50"),
         ("added_p99_ms", "added p99"),
         ("max_ms", "max ms"),
+        ("merged", "merged"),
     )
     print(f"{'':10}" + "".join(f"{title:>21}" for _, title in columns))
     for name, row in result.items():

@@ -71,9 +71,7 @@ INSIDE_A_LINE = (False, False)
         (BOM + BOM, INSIDE_A_LINE),
     ],
 )
-def test_it_knows_where_a_stream_stands_however_the_stream_was_cut(
-    stream: bytes, expected: tuple[bool, bool]
-) -> None:
+def test_it_knows_where_a_stream_stands_however_the_stream_was_cut(stream: bytes, expected: tuple[bool, bool]) -> None:
     assert after(stream) == expected
     assert after(*(stream[i : i + 1] for i in range(len(stream)))) == expected
     for at in range(len(stream) + 1):
@@ -108,9 +106,7 @@ def test_a_comment_line_at_a_line_start_never_changes_the_events(before: bytes, 
 
 
 @given(STREAMS, STREAMS)
-def test_a_comment_with_a_blank_line_between_events_never_changes_the_events(
-    before: bytes, rest: bytes
-) -> None:
+def test_a_comment_with_a_blank_line_between_events_never_changes_the_events(before: bytes, rest: bytes) -> None:
     between_events, _ = after(before)
     if between_events and before:
         decoder = Decoder(comments=True)

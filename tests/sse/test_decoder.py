@@ -6,7 +6,7 @@ Each transcript is decoded whole, byte by byte, and cut in two at every place, w
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -442,9 +442,7 @@ def test_case_48_with_flush_on_eof_close_returns_the_unfinished_event_but_no_cut
         assert heard(chunks, flush_on_eof=False).items == [], chunks
 
 
-@pytest.mark.parametrize(
-    "wire", [b"", b"data: a\n\n", b"event: x\nid: 1\n", b": ping", BOM, BOM[:2], b"dat", b"data"]
-)
+@pytest.mark.parametrize("wire", [b"", b"data: a\n\n", b"event: x\nid: 1\n", b": ping", BOM, BOM[:2], b"dat", b"data"])
 def test_case_48_with_flush_on_eof_close_returns_nothing_when_no_data_is_unfinished(wire: bytes) -> None:
     decoder = Decoder(flush_on_eof=True)
     decoder.feed(wire)
@@ -465,9 +463,7 @@ def test_case_51_after_close_there_are_no_events() -> None:
     for _ in range(2):
         with pytest.raises(WireError) as caught:
             decoder.feed(b"\n")
-        assert (
-            str(caught.value) == "feed() after close(): this stream has ended, a new one needs a new Decoder"
-        )
+        assert str(caught.value) == "feed() after close(): this stream has ended, a new one needs a new Decoder"
     assert decoder.close() == []
 
 
@@ -508,7 +504,12 @@ def test_an_event_over_the_limit_ends_the_decoder_with_both_numbers(wire: bytes,
         decoder.feed(wire)
     assert str(caught.value) == f"an event of at least {size} bytes, expected no more than 20"
     assert caught.value.hint == "raise max_event_bytes, if events of this size are really expected"
-    for again in (lambda: decoder.feed(b"data: a\n\n"), lambda: decoder.feed(b""), decoder.close):
+    calls: list[Callable[[], object]] = [
+        lambda: decoder.feed(b"data: a\n\n"),
+        lambda: decoder.feed(b""),
+        decoder.close,
+    ]
+    for again in calls:
         with pytest.raises(EventTooLarge) as caught:
             again()
         assert str(caught.value) == f"an event of at least {size} bytes, expected no more than 20"
@@ -517,10 +518,7 @@ def test_an_event_over_the_limit_ends_the_decoder_with_both_numbers(wire: bytes,
 
 
 def test_an_event_at_the_limit_is_fine_and_line_ends_and_comments_do_not_count() -> None:
-    wire = (
-        b"data: 34567890123456\n\n" * 3
-        + b"data: 3456\r\n: ping ping ping\r\ndata: 3456\r\n: ping ping ping\n\r\n"
-    )
+    wire = b"data: 34567890123456\n\n" * 3 + b"data: 3456\r\n: ping ping ping\r\ndata: 3456\r\n: ping ping ping\n\r\n"
     for chunks in cuts(wire):
         assert heard(chunks, max_event_bytes=LIMIT).items == [
             *messages(*["34567890123456"] * 3),

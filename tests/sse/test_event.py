@@ -30,7 +30,7 @@ def test_a_misspelt_attribute_is_an_error_because_there_are_slots(value: object)
         value.dta = "x"  # type: ignore[attr-defined]  # that is the point
 
 
-def test_every_exported_name_is_there_and_sorted_constants_first() -> None:
+def test_the_package_exports_its_public_names_and_no_others() -> None:
     names = tailrace.sse.__all__
     assert all(hasattr(tailrace.sse, name) for name in names)
     assert set(names) == {

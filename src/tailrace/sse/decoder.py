@@ -203,14 +203,13 @@ class Decoder(Generic[Item]):
         block_bytes = self._block_bytes
         for line in lines:
             if not line:
-                if block_bytes:
-                    block_bytes = 0
-                    self.last_event_id = self._id  # WHATWG 9.2.6: also when there is no data and so no event
-                    if data_lines:
-                        items.append(Event("\n".join(data_lines), self._event, self._id, self._retry))
-                        data_lines.clear()
-                    self._event = "message"
-                    self._retry = None
+                self.last_event_id = self._id  # WHATWG 9.2.6: also when there is no data and so no event
+                if data_lines:
+                    items.append(Event("\n".join(data_lines), self._event, self._id, self._retry))
+                    data_lines.clear()
+                self._event = "message"
+                self._retry = None
+                block_bytes = 0
                 continue
             block_bytes += len(line)
             if line[:6] == b"data: ":  # the usual lines, before the general rule
