@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 import tailrace
 from tailrace.errors import TailraceError
-
-if TYPE_CHECKING:
-    from tailrace.app.config import Config
 
 EXIT_FAILURE = 2
 EXIT_INTERRUPTED = 130
@@ -27,23 +22,6 @@ EXIT_INTERRUPTED = 130
 @click.version_option(tailrace.__version__, prog_name="tailrace")
 def cli() -> None:
     """The streaming layer for Python: relay, record, resume and replay event streams."""
-
-
-def config_option(command: click.decorators.FC) -> click.decorators.FC:
-    """`--config`, which every command takes."""
-    return click.option(
-        "--config",
-        "config_path",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="The configuration file. Default: TAILRACE_CONFIG, else ./tailrace.toml if it is there.",
-    )(command)
-
-
-def load(config_path: Path | None) -> Config:
-    """The configuration for a command. Raises `ConfigError`."""
-    from tailrace.app.config import load_config  # noqa: PLC0415 - see the module's rule
-
-    return load_config(config_path, os.environ)
 
 
 def main() -> None:

