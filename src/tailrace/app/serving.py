@@ -10,6 +10,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 
@@ -23,6 +24,9 @@ SWITCH_INTERVAL_S = 0.0005
 the latency of every chunk that arrives while the recorder is at work."""
 
 BACKLOG = 2048
+
+LAST_WORD_S = 1.5
+"""How long a client may take to hear that its stream was stopped; then its connection is dropped."""
 
 
 def serve(config: Config, started: Callable[[str, int], None]) -> None:
@@ -99,10 +103,20 @@ class _Server(uvicorn.Server):
             stopping = group.create_task(self._stop_after_grace(), name="tailrace-grace")
             await super().shutdown(sockets)
             stopping.cancel()
+        if self.force_exit:  # the second Ctrl-C: uvicorn leaves at once, but tapes still get their endings
+            self._application.gateway.stop_all()
+            await self.lifespan.shutdown()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()  # else uvicorn raises them at the end: a stop on request is no failure
 
     async def _stop_after_grace(self) -> None:
         await asyncio.sleep(self._grace_s)
         self._application.gateway.stop_all()
+        await asyncio.sleep(LAST_WORD_S)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:

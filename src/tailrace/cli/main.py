@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 import click
 
@@ -18,7 +19,17 @@ EXIT_FAILURE = 2
 EXIT_INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # The reader of our output has enough, as in `tailrace trace list | head`. Click would exit with 1.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(tailrace.__version__, prog_name="tailrace")
 def cli() -> None:
     """The streaming layer for Python: relay, record, resume and replay event streams."""
@@ -32,21 +43,24 @@ def main() -> None:
     cli.add_command(trace.trace)
     try:
         cli.main(standalone_mode=False, color=None if _may_colour() else False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(EXIT_INTERRUPTED)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(EXIT_FAILURE)
-    except BrokenPipeError:
-        # The reader of our output has enough, as in `tailrace trace list | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except click.UsageError as error:
+        _fail(error.format_message(), None if error.ctx is None else f"`{error.ctx.command_path} --help` shows how")
+    except click.ClickException as error:
+        _fail(error.format_message(), None)
     except TailraceError as error:
-        click.echo(f"error: {error}", err=True)
-        if error.hint:
-            click.echo(f"\nhint: {error.hint}", err=True)
-        sys.exit(EXIT_FAILURE)
+        _fail(str(error), error.hint)
+
+
+def _fail(message: str, hint: str | None) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    if hint:
+        click.echo(f"\nhint: {hint}", err=True)
+    sys.exit(EXIT_FAILURE)
 
 
 def _may_colour() -> bool:

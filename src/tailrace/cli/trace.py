@@ -151,12 +151,14 @@ def rm(config_path: Path | None, tape_ids: tuple[str, ...], older_than: str | No
         raise click.UsageError("name tapes, or give --older-than")
     with _library(config_path) as library:
         if older_than is not None:
+            named = 0
             count = library.delete_before(time.time_ns() - parse_span(older_than))
         else:
-            ids = [library.open(tape_id).id for tape_id in tape_ids]
+            ids = {library.open(tape_id).id for tape_id in tape_ids}
+            named = len(ids)
             count = library.delete(ids)
     click.echo(f"deleted {count} tape{'' if count == 1 else 's'}", err=True)
-    if count < len(set(tape_ids)):
+    if count < named:
         click.echo("the others are still being recorded", err=True)
         sys.exit(1)
 

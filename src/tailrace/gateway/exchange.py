@@ -24,6 +24,9 @@ from tailrace.tape import Kind, Library, Outcome, Recording, ResponseHead
 HEAD_ON_DISK_S = 0.05
 """How long dialling waits for the tape's head to be in the library: a stuck disk costs this much, once."""
 
+TELL_S = 1.0
+"""How long a client that takes nothing is waited for when it is to be told of an error."""
+
 
 async def send_refusal(send: Send, refusal: Refusal, dialect: Dialect, recording: Recording | None) -> None:
     """Answers with an error of Tailrace's own, and records that."""
@@ -48,6 +51,7 @@ class Exchange:
         """When the last read of the answer came back; 0 while its head is awaited."""
         self._is_sending = False
         self._is_committed = False
+        self._status = 0
         self._scope: anyio.CancelScope | None = None
         self._outcome: Outcome | None = None
         self._error: Refusal | None = None
@@ -66,8 +70,13 @@ class Exchange:
             self._close()
 
     def stop(self, outcome: Outcome, error: Refusal | None = None) -> None:
-        """Ends the exchange in whatever phase it is. The first reason counts; after the end nothing happens."""
-        if self._end(outcome, error) and self._scope is not None:
+        """Ends the exchange in whatever phase it is. The first reason counts, and the stream's own end before all."""
+        if self._outcome is not None:
+            return
+        if self._has_ended():
+            self._set_ending()  # what comes after the terminal event is not a part of the stream
+        self._end(outcome, error)
+        if self._scope is not None:
             self._scope.cancel()
 
     def check(self, now_ns: int) -> None:
@@ -83,12 +92,10 @@ class Exchange:
         elif now_ns - self._read_at_ns > limits.idle_s * 1e9:
             self._time_out("idle", f"{self._upstream.name} sent nothing for {limits.idle_s:g} s")
 
-    def _end(self, outcome: Outcome, error: Refusal | None = None) -> bool:
+    def _end(self, outcome: Outcome, error: Refusal | None = None) -> None:
         """Sets the ending, if there is none yet."""
-        if self._outcome is not None:
-            return False
-        self._outcome, self._error = outcome, error
-        return True
+        if self._outcome is None:
+            self._outcome, self._error = outcome, error
 
     def _time_out(self, deadline: str, message: str) -> None:
         self.stop(Outcome.TIMEOUT, Refusal(504, f"{deadline}_timeout", message, "timeout_error"))
@@ -113,10 +120,6 @@ class Exchange:
         else:
             try:
                 await self._relay_answer(response, send)
-            except READ_ERRORS as error:
-                if not self._has_ended():
-                    message = str(broken(error))
-                    self._end(Outcome.TRUNCATED, Refusal(502, "upstream_truncated", message, "upstream_error"))
             finally:
                 response.close()
 
@@ -132,13 +135,16 @@ class Exchange:
         self._is_committed = True
         fields = headers.to_client(response.headers, trace=self._trace(), is_stream=is_stream)
         await send({"type": "http.response.start", "status": response.status, "headers": fields})
-        await self._pump(response, send, recording, self._watch)
-        if self._watch is not None and not self._has_ended() and self._request.dialect.markers:
+        self._status = response.status
+        try:
+            await self._pump(response, send, recording, self._watch)
+        except READ_ERRORS as error:
+            if not self._has_ended():
+                self._end(Outcome.TRUNCATED, _truncated(str(broken(error))))
+        if self._is_to_say_its_end() and not self._has_ended():
             message = f"{self._upstream.name} ended the stream without its terminal event"
-            self._end(Outcome.TRUNCATED, Refusal(502, "upstream_truncated", message, "upstream_error"))
-            return
-        self._set_ending(response.status)
-        await send({"type": "http.response.body", "body": b""})
+            self._end(Outcome.TRUNCATED, _truncated(message))
+        self._set_ending()
 
     async def _pump(
         self, response: Response, send: Send, recording: Recording | None, watch: EndingWatch | None
@@ -146,6 +152,8 @@ class Exchange:
         """The hot loop: per chunk one read, one send, one append, and a look at the last bytes."""
         read, clock = response.read, time.perf_counter_ns
         while chunk := await read():
+            if self._outcome is not None:
+                return  # stopped: where there is always something to read, the cancellation does not get in
             self._read_at_ns = now_ns = clock()
             self._is_sending = True
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -155,6 +163,10 @@ class Exchange:
             if watch is not None:
                 watch.feed(chunk)
 
+    def _is_to_say_its_end(self) -> bool:
+        """Whether an end without a terminal event is a cut: not for an API that has none, nor for an error's text."""
+        return self._watch is not None and bool(self._request.dialect.markers) and self._status < 400
+
     def _has_ended(self) -> bool:
         """Whether the stream has said its own end; then what happens to the connection matters no more."""
         if self._watch is None:
@@ -162,7 +174,9 @@ class Exchange:
         self._watch.close()
         return self._watch.final is not None
 
-    def _set_ending(self, status: int) -> None:
+    def _set_ending(self) -> None:
+        """Takes the answer's own end for the ending, if there is none yet."""
+        status = self._status
         final = self._watch.final if self._watch is not None else None
         if final is not None and final.error is not None:
             self._end(Outcome.UPSTREAM_ERROR, Refusal(502, "upstream_error", final.error))
@@ -172,20 +186,21 @@ class Exchange:
             self._end(Outcome.COMPLETE)
 
     async def _tell(self, send: Send) -> None:
-        """Tells the client about an ending that is not the upstream's own."""
+        """Ends the answer: as the upstream did, or with an error that is not the upstream's own."""
         error = self._error
-        if error is None or self._outcome is Outcome.CLIENT_GONE:
+        if self._outcome is Outcome.CLIENT_GONE:
             return
-        dialect = self._request.dialect
-        if not self._is_committed:
-            await send_refusal(send, error, dialect, self._recording)
-        elif self._outcome in (Outcome.TRUNCATED, Outcome.TIMEOUT, Outcome.STOPPED):
-            watch = self._watch
-            frame = dialect.error_frame(error.message, error.code) if watch and watch.between_events else b""
+        if not self._is_committed and error is not None:
+            await send_refusal(send, error, self._request.dialect, self._recording)
+        elif self._outcome in (Outcome.COMPLETE, Outcome.UPSTREAM_ERROR):
+            await send({"type": "http.response.body", "body": b""})
+        elif error is not None and self._watch is not None and self._watch.between_events:
+            frame = self._request.dialect.error_frame(error.message, error.code)
             if frame:
-                if self._recording is not None:
-                    self._recording.inject(frame)
-                await send({"type": "http.response.body", "body": frame})
+                with anyio.move_on_after(TELL_S):
+                    await send({"type": "http.response.body", "body": frame})
+                    if self._recording is not None:
+                        self._recording.inject(frame)
             # Else the answer is left unfinished, and the server breaks the connection: in the middle of an
             # event, or of a body, that is the only sign that cannot be taken for the end.
 
@@ -195,8 +210,9 @@ class Exchange:
     def _close(self) -> None:
         if self._recording is None:
             return
-        outcome = self._outcome or Outcome.STOPPED
-        if outcome is Outcome.CLIENT_GONE and self._has_ended():
-            final = self._watch.final if self._watch is not None else None
-            outcome = Outcome.UPSTREAM_ERROR if final is not None and final.error else Outcome.COMPLETE
-        self._recording.close(outcome, self._error.message if self._error is not None else None)
+        error = self._error.message if self._error is not None else None
+        self._recording.close(self._outcome or Outcome.STOPPED, error)
+
+
+def _truncated(message: str) -> Refusal:
+    return Refusal(502, "upstream_truncated", message, "upstream_error")

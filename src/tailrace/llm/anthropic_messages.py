@@ -28,8 +28,12 @@ class AnthropicMessages:
     def final(self, event: Event) -> Final | None:
         if event.event not in ("message_stop", "error"):
             return None
-        payload = load_object(event.data) or {}
-        return Final() if event.event == "message_stop" else Final(error_message(payload.get("error") or payload))
+        payload = load_object(event.data)
+        if payload is None and event.incomplete:
+            return None  # it was cut inside its data
+        if event.event == "message_stop":
+            return Final()
+        return Final(error_message((payload or {}).get("error") or payload or event.data))
 
     def deltas(self, event: Event) -> list[Delta]:
         payload = load_object(event.data) if event.event == "content_block_delta" else None
@@ -80,7 +84,7 @@ def _error(message: str, kind: str, code: str) -> Object:
 def _add_delta(block: Object, delta: Object) -> None:
     kind = str(delta.get("type"))
     if name := _APPENDED.get(kind):
-        block[name] = str(block.get(name) or "") + str(delta.get(name, ""))
+        block[name] = (text(block.get(name)) or "") + (text(delta.get(name)) or "")
     elif kind == "signature_delta":
         block["signature"] = delta.get("signature")
     elif kind == "citations_delta":
@@ -90,7 +94,8 @@ def _add_delta(block: Object, delta: Object) -> None:
 def _finished(block: Object) -> Object:
     if "partial_json" in block:
         parts = str(block.pop("partial_json"))
-        block["input"] = load_object(parts) or parts or {}
+        given = load_object(parts)
+        block["input"] = (parts or {}) if given is None else given  # a cut one stays text
     return block
 
 

@@ -24,7 +24,7 @@ def request_fields(body: bytes) -> RequestFields:
     """Reads `model` and `stream`. Raises ValueError, saying where, for a body that is not such an object."""
     try:
         return _request_fields.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(str(error)) from error
 
 
@@ -32,7 +32,7 @@ def loads(data: str | bytes) -> Any:
     """Any JSON value. Raises ValueError."""
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # the last: nested too deep to be meant
         raise ValueError(str(error)) from error
 
 

@@ -89,6 +89,8 @@ def error_message(error: object) -> str:
     """The text in an API's error value, which is an object with a message, or a string, or anything."""
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         return str(error["message"])
+    if not error:
+        return "an error without a message"
     return error if isinstance(error, str) else str(error)
 
 

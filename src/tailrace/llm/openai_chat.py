@@ -22,6 +22,9 @@ from tailrace.llm.dialect import (
 )
 from tailrace.sse import Event, encode
 
+_NAMES = frozenset({"format", "id", "index", "name", "role", "signature", "type"})
+"""Strings that an upstream may say again, and that are not continued by it."""
+
 
 class OpenAIChat:
     """See the module."""
@@ -50,10 +53,12 @@ class OpenAIChat:
                     break
             if content := text(delta.get("content")) or text(delta.get("refusal")) or text(choice.get("text")):
                 found.append(Delta(DeltaKind.TEXT, content))
-            for call in objects(delta.get("tool_calls")):
-                function = member(call, "function")
-                if piece := (text(function.get("name")) or "") + (text(function.get("arguments")) or ""):
-                    found.append(Delta(DeltaKind.TOOL, piece))
+            calls = [member(call, "function") for call in objects(delta.get("tool_calls"))]
+            pieces = (
+                (text(function.get("name")) or "") + (text(function.get("arguments")) or "")
+                for function in [*calls, member(delta, "function_call")]
+            )
+            found += [Delta(DeltaKind.TOOL, piece) for piece in pieces if piece]
         return found
 
     def facts(self, payload: Object) -> Facts:
@@ -73,7 +78,7 @@ class OpenAIChat:
         choices: dict[int, Object] = {}
         for payload in payloads:
             for key, value in payload.items():
-                if key != "choices" and (value is not None or key not in answer):
+                if key != "choices" and (value or key not in answer):
                     answer[key] = value
             for choice in objects(payload.get("choices")):
                 _add_choice(choices.setdefault(whole(choice.get("index")) or 0, {}), choice)
@@ -94,11 +99,9 @@ def _add_choice(whole_choice: Object, choice: Object) -> None:
     for key, value in choice.items():
         if key == "delta" and isinstance(value, dict):
             _add_delta(whole_choice.setdefault("message", {}), value)
-        elif key == "text" and isinstance(value, str):
-            whole_choice["text"] = whole_choice.get("text", "") + value
-        elif key == "logprobs" and isinstance(value, dict):
-            _extend_lists(whole_choice, key, value)
-        elif value is not None or key not in whole_choice:
+        elif key in ("logprobs", "text"):
+            _continue(whole_choice, key, value)
+        elif value or key not in whole_choice:
             whole_choice[key] = value
 
 
@@ -107,10 +110,8 @@ def _add_delta(message: Object, delta: Object) -> None:
         if key == "tool_calls":
             for call in objects(value):
                 _add_tool_call(message.setdefault("tool_calls", []), call)
-        elif isinstance(value, str) and key != "role" and isinstance(message.get(key), str):
-            message[key] += value
-        elif value is not None or key not in message:
-            message[key] = value
+        else:
+            _continue(message, key, value)
 
 
 def _add_tool_call(calls: list[Object], piece: Object) -> None:
@@ -119,33 +120,55 @@ def _add_tool_call(calls: list[Object], piece: Object) -> None:
     same = [
         call
         for call in calls
-        if (index is None or call["index"] == index) and (not call_id or call.get("id") in (None, call_id))
+        if (index is None or call["index"] == index) and (not call_id or call.get("id", "") in ("", call_id))
     ]
     if not same:
         calls.append({"index": len(calls) if index is None else index})
         same = calls[-1:]
-    call = same[-1]
     for key, value in piece.items():
-        if key == "function" and isinstance(value, dict):
-            function = call.setdefault("function", {})
-            for name, part in value.items():
-                if name == "arguments" and isinstance(part, str):
-                    function[name] = function.get(name, "") + part
-                elif part:
-                    function[name] = part
-        elif key != "index" and value is not None:
-            call[key] = value
+        if key != "index":
+            _continue(same[-1], key, value)
 
 
-def _extend_lists(owner: Object, key: str, value: Object) -> None:
+def _continue(owner: Object, key: str, value: object) -> None:
+    """Text goes on, a list grows, an object (`function`, `audio`) does so in each of its fields; see `_add`."""
+    if isinstance(value, dict):
+        fields = owner.get(key)
+        if not isinstance(fields, dict):
+            fields = owner[key] = {}
+        for name, part in value.items():
+            _add(fields, name, part)
+    elif isinstance(value, list):
+        items = owner.get(key)
+        if not isinstance(items, list):
+            items = owner[key] = []
+        for piece in value:
+            _add_item(items, piece)
+    else:
+        _add(owner, key, value)
+
+
+def _add(owner: Object, key: str, value: object) -> None:
+    """What is neither text nor a list, or names something, is replaced, but not by an empty value: so some upstreams
+    write that there is none."""
     kept = owner.get(key)
-    if not isinstance(kept, dict):
-        kept = owner[key] = {}
-    for name, items in value.items():
-        if isinstance(items, list) and isinstance(kept.get(name), list):
-            kept[name] = kept[name] + items
-        elif items is not None or name not in kept:
-            kept[name] = items
+    if isinstance(value, str) and isinstance(kept, str) and key not in _NAMES:
+        owner[key] = kept + value
+    elif isinstance(value, list):
+        owner[key] = [*kept, *value] if isinstance(kept, list) else value
+    elif value or key not in owner:
+        owner[key] = value
+
+
+def _add_item(items: list[Object], piece: Object) -> None:
+    """An object with the `index` of an earlier one continues it."""
+    index = piece.get("index") if isinstance(piece, dict) else None
+    same = [item for item in items if index is not None and isinstance(item, dict) and item.get("index") == index]
+    if not same:
+        items.append(dict(piece) if isinstance(piece, dict) else piece)
+        return
+    for name, part in piece.items():
+        _add(same[-1], name, part)
 
 
 CHAT = OpenAIChat("openai-chat")

@@ -1,11 +1,12 @@
 """OpenAI Responses. Ends with `response.completed`, `.incomplete` or `.failed`, or an `error`; there is no `[DONE]`.
 
-The final event carries the whole response, so there is little to assemble.
+The final event carries the whole response, so that only one that was cut has to be put together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tailrace.llm.codec import Object, dumps, load_object
 from tailrace.llm.dialect import (
@@ -15,20 +16,36 @@ from tailrace.llm.dialect import (
     Final,
     error_message,
     member,
+    objects,
     openai_error,
     text,
     whole,
 )
 from tailrace.sse import Event, encode
 
-_DELTAS = {
-    "response.output_text.delta": DeltaKind.TEXT,
-    "response.refusal.delta": DeltaKind.TEXT,
-    "response.reasoning_text.delta": DeltaKind.REASONING,
-    "response.reasoning_summary_text.delta": DeltaKind.REASONING,
-    "response.function_call_arguments.delta": DeltaKind.TOOL,
-    "response.custom_tool_call_input.delta": DeltaKind.TOOL,
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the pieces of one kind of output go: a field of an item, or of one of its parts."""
+
+    kind: DeltaKind
+    item: str
+    field: str
+    parts: str | None = None
+    part: str | None = None
+
+
+_PLACES = {
+    "response.output_text.delta": _Place(DeltaKind.TEXT, "message", "text", "content", "output_text"),
+    "response.refusal.delta": _Place(DeltaKind.TEXT, "message", "refusal", "content", "refusal"),
+    "response.reasoning_text.delta": _Place(DeltaKind.REASONING, "reasoning", "text", "content", "reasoning_text"),
+    "response.reasoning_summary_text.delta": _Place(
+        DeltaKind.REASONING, "reasoning", "text", "summary", "summary_text"
+    ),
+    "response.function_call_arguments.delta": _Place(DeltaKind.TOOL, "function_call", "arguments"),
+    "response.custom_tool_call_input.delta": _Place(DeltaKind.TOOL, "custom_tool_call", "input"),
 }
+_NEW_PARTS = {"response.content_part.added": "content", "response.reasoning_summary_part.added": "summary"}
 _FINISHED = ("response.completed", "response.incomplete")
 _FAILED = ("response.failed", "error")
 
@@ -55,11 +72,12 @@ class OpenAIResponses:
         return None
 
     def deltas(self, event: Event) -> list[Delta]:
-        kind = _DELTAS.get(event.event)
-        payload = load_object(event.data) if kind or event.event == "message" else None
-        kind = _DELTAS.get(str(payload.get("type"))) if payload else None
-        piece = text(payload.get("delta")) if payload else None
-        return [Delta(kind, piece)] if kind and piece else []
+        if event.event != "message" and event.event not in _PLACES:
+            return []
+        payload = load_object(event.data) or {}
+        place = _PLACES.get(str(payload.get("type")))
+        piece = text(payload.get("delta"))
+        return [Delta(place.kind, piece)] if place and piece else []
 
     def facts(self, payload: Object) -> Facts:
         response = member(payload, "response") or payload
@@ -67,40 +85,65 @@ class OpenAIResponses:
         status = text(response.get("status"))
         return Facts(
             model=text(response.get("model")),
-            finish_reason=None if status == "in_progress" else status,
+            finish_reason=None if status in ("queued", "in_progress") else status,
             input_tokens=whole(usage.get("input_tokens")),
             output_tokens=whole(usage.get("output_tokens")),
         )
 
     def assemble(self, payloads: Iterable[Object]) -> Object:
         response: Object = {}
-        items: dict[int, Object] = {}
+        items: dict[object, Object] = {}
         for payload in payloads:
             response = member(payload, "response") or response
-            index = whole(payload.get("output_index"))
-            if index is None:
-                continue
+            kind = str(payload.get("type"))
             if item := member(payload, "item"):
-                items[index] = item
-            elif _DELTAS.get(str(payload.get("type"))) is DeltaKind.TEXT:
-                _add_text(items.setdefault(index, {"type": "message", "role": "assistant"}), payload)
+                items[_key(payload)] = _copied(item)
+            elif place := _PLACES.get(kind):
+                _add_piece(items.setdefault(_key(payload), {"type": place.item}), place, payload)
+            elif kind in _NEW_PARTS and (part := member(payload, "part")):
+                _parts(items.setdefault(_key(payload), {}), _NEW_PARTS[kind]).append(dict(part))
         if items and not response.get("output"):
-            response = {**response, "output": [items[index] for index in sorted(items)]}
+            response = {**response, "output": list(items.values())}
         return response
 
     def error_body(self, message: str, kind: str, code: str) -> bytes:
         return openai_error(message, kind, code)
 
     def error_frame(self, message: str, code: str) -> bytes:
-        payload = {"type": "error", "code": code, "message": message, "param": None}
+        # Flat as the reference says, and nested as the API really sends it: only on that the openai SDK raises.
+        error = {"code": code, "message": message, "param": None}
+        payload = {"type": "error", **error, "error": {"type": "upstream_error", **error}}
         return encode(Event(event="error", data=dumps(payload).decode()))
 
 
-def _add_text(item: Object, payload: Object) -> None:
-    content = item.get("content")
-    if not isinstance(content, list) or not content:
-        content = item["content"] = [{"type": "output_text", "text": ""}]
-    content[-1]["text"] = str(content[-1].get("text", "")) + str(payload.get("delta", ""))
+def _key(payload: Object) -> object:
+    """What says to which item an event belongs. llama.cpp gives no `output_index`, only the item's id."""
+    index = whole(payload.get("output_index"))
+    return index if index is not None else text(payload.get("item_id")) or text(member(payload, "item").get("id"))
+
+
+def _copied(item: Object) -> Object:
+    """An item that can be added to without changing the event that it came in."""
+    parts = {name: [dict(part) for part in objects(item[name])] for name in _NEW_PARTS.values() if name in item}
+    return {**item, **parts}
+
+
+def _parts(item: Object, name: str) -> list[Object]:
+    if not isinstance(item.get(name), list):
+        item[name] = []
+    parts: list[Object] = item[name]
+    return parts
+
+
+def _add_piece(item: Object, place: _Place, payload: Object) -> None:
+    owner = item
+    if place.parts is not None:
+        parts = _parts(item, place.parts)
+        if not parts:
+            parts.append({"type": place.part})
+        index = whole(payload.get("summary_index" if place.parts == "summary" else "content_index"))
+        owner = parts[index] if index is not None and 0 <= index < len(parts) else parts[-1]
+    owner[place.field] = (text(owner.get(place.field)) or "") + (text(payload.get("delta")) or "")
 
 
 RESPONSES = OpenAIResponses()

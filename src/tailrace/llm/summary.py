@@ -5,32 +5,30 @@ Only the beginning (to the first content) and the end (usage, finish reason) are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Reversible
 
 from tailrace.errors import WireError
 from tailrace.llm.codec import Object, load_object
 from tailrace.llm.dialect import DeltaKind, Dialect, Facts
 from tailrace.llm.dialects import named
 from tailrace.sse import Decoder
-from tailrace.tape import Frame, Kind, Origin, Summary, Tape
+from tailrace.tape import Frame, Kind, Summary, Tape
 
-_TAIL_BYTES = 4096
+_TAILS_BYTES = (1024, 16 * 1024, 256 * 1024, 4 * 1024 * 1024)
 _MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
-def summarise(tape: Tape, request_body: bytes, frames: Iterable[Frame]) -> Summary:
+def summarise(tape: Tape, request_body: bytes, frames: Reversible[Frame]) -> Summary:
     """The summary of a tape. `request_body` gives the model when the answer does not."""
     dialect = named(tape.dialect)
     if not dialect.markers:
         return Summary(model=tape.model)
-    sent = [frame for frame in frames if frame.origin is Origin.UPSTREAM]
     if tape.kind is Kind.STREAM:
-        first_content_ns, first_facts = _beginning(dialect, sent)
-        facts = _merge([first_facts, *map(dialect.facts, _last_payloads(sent))])
+        first_content_ns, first_facts = _beginning(dialect, frames)
+        facts = _merge([first_facts, *map(dialect.facts, _last_payloads(frames))])
     else:
         first_content_ns = None
-        size = sum(len(frame.data) for frame in sent)
-        body = b"".join(frame.data for frame in sent) if size <= _MAX_BODY_BYTES else b""
+        body = b"".join(frame.data for frame in frames) if tape.byte_count <= _MAX_BODY_BYTES else b""
         facts = dialect.facts(load_object(body) or {})
     asked = load_object(request_body) if not (facts.model or tape.model) else None
     return Summary(
@@ -57,14 +55,23 @@ def _beginning(dialect: Dialect, frames: Iterable[Frame]) -> tuple[int | None, F
     return None, _merge(facts)
 
 
-def _last_payloads(frames: list[Frame]) -> Iterator[Object]:
-    """The JSON events at the end of a stream, in order; all of them when the last one is longer than the tail."""
-    size, start = 0, len(frames)
-    while start and size < _TAIL_BYTES:
-        start -= 1
-        size += len(frames[start].data)
-    found = list(_payloads(frames[start:]))
-    yield from found if len(found) > 1 or start == 0 else _payloads(frames)
+def _last_payloads(frames: Reversible[Frame]) -> list[Object]:
+    """The JSON events at the end of a stream, in order: as many as a tail of the first size with two of them has.
+
+    The first event in a tail is usually cut, and a Responses stream ends with one that carries the whole answer.
+    """
+    for size in _TAILS_BYTES:
+        tail: list[Frame] = []
+        missing = size
+        for frame in reversed(frames):
+            tail.append(frame)
+            missing -= len(frame.data)
+            if missing <= 0:
+                break
+        found = list(_payloads(reversed(tail)))
+        if len(found) > 1 or missing > 0:
+            return found
+    return []
 
 
 def _payloads(frames: Iterable[Frame]) -> Iterator[Object]:

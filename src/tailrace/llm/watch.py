@@ -13,6 +13,9 @@ from tailrace.sse import Boundary, Decoder
 MAX_HELD_BYTES = 16 * 1024 * 1024
 """What is held of an event that comes in pieces; a longer one is taken for one that is not the end."""
 
+_BLANK_LINES = (b"\n\n", b"\n\r", b"\r\r")
+"""One of these is in every pair of line ends, and only there: LF, CR or CRLF, and then again."""
+
 
 class EndingWatch:
     """Feed it every chunk of one stream, then ask `final`."""
@@ -23,6 +26,8 @@ class EndingWatch:
         self._boundary = Boundary()
         self._held: list[bytes] = []
         self._held_bytes = 0
+        self._is_skipping = False
+        self._is_starting = True
         self._final: Final | None = None
 
     @property
@@ -38,31 +43,35 @@ class EndingWatch:
     def feed(self, chunk: bytes) -> None:
         """Looks at the next chunk."""
         self._boundary.feed(chunk)
-        if not self._markers:
+        if not self._markers or not chunk:
             return
         if not self._held and chunk.endswith(b"\n\n"):
             self._search(chunk)  # the usual chunk: whole events
             return
+        seam = self._held[-1][-1:] + chunk[:1] if self._held else b""
         self._held.append(chunk)
         self._held_bytes += len(chunk)
-        if self._boundary.between_events or b"\n\n" in chunk or b"\n\r\n" in chunk:
+        if self._boundary.between_events or seam in _BLANK_LINES or any(line in chunk for line in _BLANK_LINES):
             self._search_held()
         elif self._held_bytes > MAX_HELD_BYTES:
-            self._held, self._held_bytes = [], 0
+            self._held, self._held_bytes, self._is_skipping = [chunk[-1:]], 1, True
 
     def close(self) -> None:
         """The stream has ended: an unfinished last event counts for the verdict, as clients read it."""
-        if self._held:
+        if self._held and not self._is_skipping:
             self._look(b"".join(self._held))
-            self._held = []
+        self._held, self._held_bytes = [], 0
 
     def _search_held(self) -> None:
         """Searches what has come up to the last blank line, and goes on holding the rest."""
         data = b"".join(self._held)
-        cut = len(data)
-        if not self._boundary.between_events:
-            cut = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
-        self._search(data[:cut])
+        ends = [place for place in map(data.rfind, _BLANK_LINES) if place >= 0]
+        cut = len(data) if self._boundary.between_events or not ends else max(ends) + 2
+        start = 0
+        if self._is_skipping:
+            begins = [place for place in map(data.find, _BLANK_LINES) if place >= 0]
+            start, self._is_skipping = min(begins, default=len(data)) + 2, False
+        self._search(data[start:cut])
         rest = data[cut:]
         self._held, self._held_bytes = ([rest], len(rest)) if rest else ([], 0)
 
@@ -70,10 +79,13 @@ class EndingWatch:
         for marker in self._markers:
             if marker in data:
                 self._look(data)
-                return
+                break
+        self._is_starting = False
 
     def _look(self, data: bytes) -> None:
         decoder = Decoder(max_event_bytes=2 * MAX_HELD_BYTES, flush_on_eof=True)
+        if not self._is_starting:
+            decoder.feed(b"\n")  # a BOM that comes later is text
         try:
             events = [*decoder.feed(data), *decoder.close()]
         except WireError:

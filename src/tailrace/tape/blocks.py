@@ -62,27 +62,37 @@ def pack(blocks: Iterable[Block]) -> Iterator[Block]:
     waiting: list[Block] = []
     size = 0
     for block in blocks:
-        if waiting and size + len(block.data) > MAX_PACKED_BYTES:
+        # One that is packed already is full, or nearly; it stays as it is.
+        block_bytes = len(block.data) if block.codec == RAW else MAX_PACKED_BYTES
+        if waiting and size + block_bytes > MAX_PACKED_BYTES:
             yield _pack_one(waiting)
             waiting, size = [], 0
         waiting.append(block)
-        size += len(block.data)
+        size += block_bytes
     if waiting:
         yield _pack_one(waiting)
 
 
 def frames(block: Block, *, after: int = 0) -> Iterator[Frame]:
-    """The frames of a block with a number above `after`."""
+    """The frames of a block with a number above `after`. Raises `LibraryError` when the block is damaged."""
+    first = min(max(0, after - block.first_number + 1), block.frame_count)
+    return _frames(block, range(first, block.frame_count))
+
+
+def reversed_frames(block: Block) -> Iterator[Frame]:
+    """The frames of a block from the last to the first."""
+    return _frames(block, range(block.frame_count - 1, -1, -1))
+
+
+def _frames(block: Block, positions: Iterable[int]) -> Iterator[Frame]:
     offsets, lengths, origins = _read_index(block)
-    data = zlib.decompress(block.data) if block.codec == PACKED else block.data
-    ends = list(accumulate(lengths))
-    skip = max(0, after - block.first_number + 1)
-    start = ends[skip - 1] if skip else 0
-    for position in range(skip, block.frame_count):
-        end = ends[position]
-        number = block.first_number + position
-        yield Frame(number, offsets[position], _ORIGINS[origins[position]], data[start:end])
-        start = end
+    data = _inflated(block, block.data)
+    ends = [0, *accumulate(lengths)]
+    if len(data) != ends[-1]:
+        raise LibraryError(f"a block has {len(data)} bytes of frames, expected {ends[-1]}")
+    for position in positions:
+        chunk = data[ends[position] : ends[position + 1]]
+        yield Frame(block.first_number + position, offsets[position], _ORIGINS[origins[position]], chunk)
 
 
 def _pack_one(blocks: Sequence[Block]) -> Block:
@@ -94,7 +104,7 @@ def _pack_one(blocks: Sequence[Block]) -> Block:
     gaps = array("Q", offsets[:1])
     gaps.extend(map(sub, offsets[1:], offsets[:-1]))
     index = _shuffled(_little(gaps).tobytes(), 8) + _shuffled(_little(lengths).tobytes(), 4) + origins
-    data = b"".join(zlib.decompress(block.data) if block.codec == PACKED else block.data for block in blocks)
+    data = b"".join(_inflated(block, block.data) for block in blocks)
     return Block(
         blocks[0].first_number,
         len(offsets),
@@ -110,7 +120,7 @@ def _raw_index(offsets: array[int], lengths: array[int], origins: Iterable[int])
 
 def _read_index(block: Block) -> tuple[array[int], array[int], bytes]:
     count = block.frame_count
-    index = zlib.decompress(block.index) if block.codec == PACKED else block.index
+    index = _inflated(block, block.index)
     if block.codec not in (RAW, PACKED) or len(index) != 13 * count:
         raise LibraryError(
             f"a block of codec {block.codec} has an index of {len(index)} bytes, "
@@ -124,6 +134,13 @@ def _read_index(block: Block) -> tuple[array[int], array[int], bytes]:
     if block.codec == PACKED:
         offsets = array("Q", accumulate(offsets))
     return offsets, lengths, origins
+
+
+def _inflated(block: Block, blob: bytes) -> bytes:
+    try:
+        return zlib.decompress(blob) if block.codec == PACKED else blob
+    except zlib.error as error:
+        raise LibraryError(f"a block of {len(blob)} packed bytes cannot be unpacked: {error}") from error
 
 
 def _little(values: array[int]) -> array[int]:

@@ -26,12 +26,12 @@ def schedule(
     """
     if not speed > 0:
         raise ValueError(f"speed is {speed}, expected a number above 0")
-    if max_gap_s is not None and max_gap_s < 0:
+    max_gap_ns = float("inf") if max_gap_s is None else max_gap_s * 1e9
+    if not max_gap_ns >= 0:
         raise ValueError(f"max_gap_s is {max_gap_s}, expected 0 or more")
-    max_gap_ns = None if max_gap_s is None else round(max_gap_s * 1e9)
-    cut_ns = previous_ns = 0
+    cut_ns = 0.0
+    previous_ns = 0
     for frame in frames:
-        if max_gap_ns is not None:
-            cut_ns += max(0, frame.offset_ns - previous_ns - max_gap_ns)
-            previous_ns = frame.offset_ns
+        cut_ns += max(0.0, frame.offset_ns - previous_ns - max_gap_ns)
+        previous_ns = frame.offset_ns
         yield int((frame.offset_ns - cut_ns) / speed), frame

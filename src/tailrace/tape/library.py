@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -52,8 +51,7 @@ class Library:
         self._packer: Packer | None = None
         self.crashed = tuple(self._store.crash_abandoned())
         """The ids of the tapes that opening found abandoned."""
-        for tape_id in self.crashed:
-            pack(self._store, tape_id, summarise, _at_once)
+        pack(self._store, self.crashed, summarise, self._store.pack)
 
     def __enter__(self) -> Self:
         return self
@@ -64,11 +62,12 @@ class Library:
         self.close()
 
     def close(self) -> None:
-        """Writes what is waiting and closes the files."""
-        if self._recorder is not None and self._packer is not None:
-            self._recorder.flush()
+        """Writes what is waiting and closes the files. A second call does nothing."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None and self._packer is not None:
+            recorder.flush()
             self._packer.close()
-            self._recorder.close()
+            recorder.close()
         self._store.close()
 
     def create(self, head: Head) -> Recording:
@@ -111,7 +110,9 @@ class Library:
     def frames(self, tape_id: str, *, after: int = 0) -> Iterator[Frame]:
         """The stored frames of a tape, by its full id, with a number above `after`, in order."""
         for block in self._store.blocks(tape_id, after):
-            yield from blocks.frames(block, after=after)
+            for frame in blocks.frames(block, after=after):
+                after = frame.number
+                yield frame
 
     def list(self, filter: Filter = EVERYTHING, *, cursor: str | None = None, limit: int = 50) -> Page:
         """Tapes, newest first, at most `limit` (1 to 1000); `cursor` is `next_cursor` of the page before."""
@@ -124,12 +125,9 @@ class Library:
 
         Blocks until it is done; where streams are served, call it from a worker thread.
         """
-        ids = list(tape_ids)
         if self._recorder is None:
-            return self._store.delete(ids)
-        count: Future[int] = Future()
-        self._recorder.run_soon(lambda: count.set_result(self._store.delete(ids)))
-        return count.result()
+            return self._store.delete(tape_ids)
+        return self._recorder.run(lambda: self._store.delete(tape_ids))
 
     def delete_before(self, unix_ns: int, *, progress: Callable[[int], None] | None = None) -> int:
         """Deletes the ended tapes that started before this Unix time in nanoseconds; returns how many."""
@@ -140,23 +138,22 @@ class Library:
                 progress(total)
         return total
 
-    async def follow(self, tape_id: str, *, after: int = 0) -> AsyncIterator[Frame]:
-        """The frames of a tape with a number above `after`: the stored part, then live, until it ends.
+    def follow(self, tape_id: str, *, after: int = 0) -> AsyncGenerator[Frame]:
+        """The frames of a tape, by its full id, with a number above `after`: the stored part, then live, until it
+        ends. Who may leave before that closes it (`contextlib.aclosing`).
 
         No gap and no repeat, whether this process records the tape or another one does. A live follower in
         the recording process gets the bytes as they are; what is stored is redacted.
         """
         recording = None if self._recorder is None else self._recorder.live.get(tape_id)
-        frames = self._poll(tape_id, after) if recording is None else self._follow_live(recording, after)
-        async for frame in frames:
-            yield frame
+        return self._poll(tape_id, after) if recording is None else self._follow_live(recording, after)
 
-    async def _follow_live(self, recording: Recording, after: int) -> AsyncIterator[Frame]:
+    async def _follow_live(self, recording: Recording, after: int) -> AsyncGenerator[Frame]:
         subscription = recording.subscribe()
         try:
             last = after
             while True:
-                subscription.lagged = False
+                subscription.start()
                 unsaved = recording.unsaved()
                 async for frame in self._stored(recording.id, last):
                     last = frame.number
@@ -167,13 +164,13 @@ class Library:
                         if number > last:
                             last = number
                             yield Frame(number, offset_ns, Origin(origin), data)
-                    if last >= recording.frame_count and recording.ending is not None:
+                    if recording.ending is not None and last >= recording.frame_count:  # no frame comes after it
                         return
                     ready = await subscription.take()
         finally:
             recording.unsubscribe(subscription)
 
-    async def _poll(self, tape_id: str, after: int) -> AsyncIterator[Frame]:
+    async def _poll(self, tape_id: str, after: int) -> AsyncGenerator[Frame]:
         last = after
         while True:
             tape = await asyncio.to_thread(self.open, tape_id)  # before reading: an ended tape has all its frames
@@ -185,8 +182,10 @@ class Library:
             await asyncio.sleep(POLL_S)
 
     async def _stored(self, tape_id: str, after: int) -> AsyncIterator[Frame]:
-        for block in await asyncio.to_thread(lambda: list(self._store.blocks(tape_id, after))):
+        stored = self._store.blocks(tape_id, after)
+        while (block := await asyncio.to_thread(next, stored, None)) is not None:
             for frame in blocks.frames(block, after=after):
+                after = frame.number
                 yield frame
 
     def _pack_later(self, tape_id: str) -> None:
@@ -196,14 +195,12 @@ class Library:
     def _recording(self) -> Recorder:
         if self._recorder is None:
             recorder = self._recorder = Recorder(self._store.save, self._pack_later)
-            packer = self._packer = Packer(self._store, self._summarise, recorder.run_soon)
+            packer = self._packer = Packer(
+                self._store, self._summarise, lambda steps: recorder.run(lambda: self._store.pack(steps))
+            )
             for tape_id in self._store.unpacked():
                 packer.add(tape_id)
         return self._recorder
-
-
-def _at_once(job: Callable[[], None]) -> None:
-    job()
 
 
 def _sqlite_path(url: str) -> Path:

@@ -11,26 +11,30 @@ import queue
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Reversible, Sequence
 
-from tailrace.errors import LibraryError
 from tailrace.tape import blocks
-from tailrace.tape.stores import Store
+from tailrace.tape.stores import Packing, Store
 from tailrace.tape.tape import Frame, Summary, Tape
 
-Summarise = Callable[[Tape, bytes, Iterable[Frame]], Summary]
-"""Derives the summary of a tape from its request body and its frames."""
+Summarise = Callable[[Tape, bytes, Reversible[Frame]], Summary]
+"""Derives the summary of a tape from its request body and its frames, which are read as far as they are looked at."""
+
+Write = Callable[[Sequence[Packing]], None]
+"""Writes some steps where the store may be written, and returns when that is done."""
 
 CLOSE_S = 5.0
+MAX_TOGETHER = 16
+"""How many tapes are packed in one transaction."""
 _DEFLATE_FROM_BYTES = 256
 
 logger = logging.getLogger("tailrace.packer")
 
 
 class Packer:
-    """Owns the thread. `write` runs a job where the store may be written."""
+    """Owns the thread."""
 
-    def __init__(self, store: Store, summarise: Summarise | None, write: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, store: Store, summarise: Summarise | None, write: Write) -> None:
         self._store = store
         self._summarise = summarise
         self._write = write
@@ -50,25 +54,67 @@ class Packer:
         self._thread.join()
 
     def _run(self) -> None:
-        while (tape_id := self._ids.get()) is not None:
+        while (first := self._ids.get()) is not None:
             if self._deadline is not None and time.monotonic() > self._deadline:
                 return
-            try:
-                pack(self._store, tape_id, self._summarise, self._write)
-            except (LibraryError, zlib.error, ValueError):
-                logger.exception("tape %s stays unpacked", tape_id)
+            together = [first]
+            while len(together) < MAX_TOGETHER and not self._ids.empty():
+                another = self._ids.get()
+                if another is None:
+                    self._ids.put(None)
+                    break
+                together.append(another)
+            pack(self._store, together, self._summarise, self._write)
 
 
-def pack(store: Store, tape_id: str, summarise: Summarise | None, write: Callable[[Callable[[], None]], None]) -> None:
-    """Derives and packs one ended tape, and hands the writing of it to `write`."""
+def pack(store: Store, tape_ids: Sequence[str], summarise: Summarise | None, write: Write) -> None:
+    """Derives and packs ended tapes.
+
+    A tape for which that fails is whole, only larger: the trouble is logged, and the next opening tries again.
+    """
+    waiting: list[Packing] = []
+    for tape_id in tape_ids:
+        try:
+            for step in _steps(store, tape_id, summarise):
+                waiting.append(step)
+                if step.summary is None:  # a large tape: its next block is read when this one is written
+                    write(waiting)
+                    waiting = []
+        except Exception:
+            logger.exception("tape %s stays unpacked", tape_id)
+            waiting = [step for step in waiting if step.tape_id != tape_id]
+    try:
+        write(waiting)
+    except Exception:
+        logger.exception("%d tapes stay unpacked", len(waiting))
+
+
+def _steps(store: Store, tape_id: str, summarise: Summarise | None) -> Iterator[Packing]:
     tape, exchange = store.tape(tape_id), store.exchange(tape_id)
     if tape is None or exchange is None:
         return
-    raw = list(store.blocks(tape_id, 0))
     body = exchange.request_body
-    summary = Summary()
-    if summarise is not None:
-        summary = summarise(tape, body, (frame for block in raw for frame in blocks.frames(block)))
-    packed = list(blocks.pack(raw))
+    summary = Summary() if summarise is None else summarise(tape, body, _StoredFrames(store, tape_id))
+    last: blocks.Block | None = None
+    for block in blocks.pack(store.blocks(tape_id, 0)):
+        if last is not None:
+            yield Packing(tape_id, last)
+        last = block
     deflated = zlib.compress(body) if len(body) >= _DEFLATE_FROM_BYTES else None
-    write(lambda: store.pack(tape_id, packed, summary, deflated))
+    yield Packing(tape_id, last, summary, deflated)
+
+
+class _StoredFrames:
+    """The frames of a tape from either end, read as they are asked for."""
+
+    def __init__(self, store: Store, tape_id: str) -> None:
+        self._store = store
+        self._id = tape_id
+
+    def __iter__(self) -> Iterator[Frame]:
+        for block in self._store.blocks(self._id, 0):
+            yield from blocks.frames(block)
+
+    def __reversed__(self) -> Iterator[Frame]:
+        for block in self._store.blocks_backwards(self._id):
+            yield from blocks.reversed_frames(block)

@@ -13,9 +13,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import TypeVar
 
-from tailrace.errors import LibraryError
+from tailrace.errors import LibraryError, TapeNotFound
 from tailrace.tape.recording import Batch, Budget, Recording
 
 BATCH_S = 0.04  # with the write itself, what arrived is on disk within about 50 ms; the promise is 100
@@ -25,6 +27,8 @@ RETRY_S = 1.0
 MAX_UNSAVED_BYTES = 256 * 1024 * 1024  # seconds of a stuck disk under a thousand streams
 
 logger = logging.getLogger("tailrace.recorder")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Recorder:
         self._save = save
         self._ended = ended
         self._dirty: deque[Recording] = deque()
-        self._again: list[Recording] = []
+        self._taking: Recording | None = None
         self._jobs: deque[Callable[[], None]] = deque()
         self._work = threading.Event()
         self._urgent = threading.Event()
@@ -72,9 +76,13 @@ class Recorder:
 
     def add(self, recording: Recording) -> None:
         """Takes a new recording in. Over budget it is not recorded at all, and counted as lost."""
-        if self.budget.admits(len(recording.head.request_body)):
+        size = len(recording.head.request_body)
+        if self.budget.admits(size):
             self.live[recording.id] = recording
             self.enqueue(recording, urgent=True)
+        else:
+            recording.is_kept = False
+            self.budget.lost_bytes += size
 
     def enqueue(self, recording: Recording, urgent: bool) -> None:
         """Called by a recording that has something new; `urgent` skips the gathering time."""
@@ -85,17 +93,23 @@ class Recorder:
             self._waiting_since = time.monotonic()
         self._wake(urgent=urgent)
 
-    def run_soon(self, job: Callable[[], None]) -> None:
-        """Has the recorder's thread do this after its next batch: all writing is done by one thread."""
-        self._jobs.append(job)
-        self._wake(urgent=False)
+    def run(self, job: Callable[[], T], *, urgent: bool = False) -> T:
+        """Has the recorder's thread do this after its next batch, and waits: all writing is done by one thread."""
+        result: Future[T] = Future()
+
+        def settle() -> None:
+            try:
+                result.set_result(job())
+            except Exception as error:
+                result.set_exception(error)
+
+        self._jobs.append(settle)
+        self._wake(urgent=urgent)
+        return result.result()
 
     def flush(self) -> None:
         """Waits until what was there before this call is written, or has failed to be."""
-        done = threading.Event()
-        self._jobs.append(done.set)
-        self._wake(urgent=True)
-        done.wait()
+        self.run(lambda: None, urgent=True)
 
     def close(self) -> None:
         """Writes what there is and ends the thread. What still cannot be written then is lost, and logged."""
@@ -117,9 +131,10 @@ class Recorder:
             self._work.clear()
             self._urgent.wait(BATCH_S)
             self._urgent.clear()
+            jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]  # before the flush: they may wait for it
             self._flush()
-            while self._jobs:
-                self._jobs.popleft()()
+            for job in jobs:
+                job()
             if self._stopping and (self._error or not (self._dirty or self._jobs)):
                 return
             if self._error:
@@ -128,33 +143,48 @@ class Recorder:
 
     def _flush(self) -> None:
         taken: dict[Recording, Batch] = {}
-        recordings = dict.fromkeys(self._again)
-        while self._dirty:
-            recordings[self._dirty.popleft()] = None
-        self._saving_since = self._saving_since or self._waiting_since
-        self._waiting_since = None
+        waiting_since, self._waiting_since = self._waiting_since, None
+        dirty = [self._dirty.popleft() for _ in range(len(self._dirty))]
+        recordings = dict.fromkeys(recording for recording in dirty if recording.id in self.live)
         if not recordings:
             return
+        self._saving_since = self._saving_since or waiting_since
         try:
             self._save(self._batches(recordings, taken))
+        except TapeNotFound:
+            self._give_up(recordings)
+            return
         except LibraryError as error:
-            self._again = list(recordings)
+            self._dirty.extend(recordings)
             if self._error is None:
                 logger.error("%s; relaying goes on, recording is tried again every %g s", error, RETRY_S)
             self._error = str(error)
             return
+        except Exception:
+            self._give_up(recordings)
+            return
         if self._error is not None:
             logger.warning("recording works again; %d bytes were lost", self.budget.lost_bytes)
-        self._error, self._again, self._saving_since = None, [], None
+        self._error, self._saving_since = None, None
         for recording, batch in taken.items():
             recording.saved(batch)
             if batch.ending is not None:
                 self.live.pop(recording.id, None)
                 self._ended(recording.id)
 
+    def _give_up(self, recordings: Iterable[Recording]) -> None:
+        """Leaves out the one tape that cannot be written: it must not keep the others from being."""
+        assert self._taking is not None
+        logger.exception("tape %s cannot be written and is not recorded any further", self._taking.id)
+        del self.live[self._taking.id]
+        self._taking.give_up()
+        self._dirty.extend(recordings)
+        self._work.set()
+
     def _batches(self, recordings: Iterable[Recording], taken: dict[Recording, Batch]) -> Iterator[Batch]:
         worked_since = time.perf_counter()
         for recording in recordings:
+            self._taking = recording
             taken[recording] = batch = recording.take()
             yield batch
             if time.perf_counter() - worked_since > YIELD_AFTER_S:

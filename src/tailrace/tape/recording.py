@@ -8,10 +8,12 @@ slice are each one step of the interpreter, and only the recorder's thread remov
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from tailrace.tape import blocks
@@ -60,16 +62,18 @@ class Budget:
         return max(0, self.accepted_bytes - self.freed_bytes)
 
     def admits(self, size: int) -> bool:
-        """Whether `size` more bytes may wait; counts them as accepted or as lost."""
+        """Whether `size` more bytes may wait; if so they are counted."""
         if self.accepted_bytes - self.freed_bytes + size > self.limit_bytes:
-            self.lost_bytes += size
             return False
         self.accepted_bytes += size
         return True
 
 
 class Subscription:
-    """A bounded place for frames on their way to one live follower."""
+    """A bounded place for frames on their way to one live follower.
+
+    The recording's thread only adds and the follower's only removes, so they may be two, without a lock.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -80,27 +84,29 @@ class Subscription:
         """Set when the follower was too slow and frames were dropped here: read them from the store."""
 
     def push(self, frame: RawFrame) -> None:
-        if len(self._frames) >= MAX_FOLLOWER_FRAMES:
-            self._frames.clear()
+        if self.lagged or len(self._frames) >= MAX_FOLLOWER_FRAMES:
             self.lagged = True
-        if not self.lagged:
+        else:
             self._frames.append(frame)
         self.wake()
 
     def wake(self) -> None:
         if threading.get_ident() == self._thread:
             self._news.set()
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._news.set)
+        else:
+            with contextlib.suppress(RuntimeError):  # the follower's loop has been closed
+                self._loop.call_soon_threadsafe(self._news.set)
+
+    def start(self) -> None:
+        """Gathers from now on, also after it lagged. What is older than this call is to be read elsewhere."""
+        self._frames.clear()
+        self.lagged = False
 
     async def take(self) -> list[RawFrame]:
         """Waits for news, then gives what is there: frames, or nothing when the tape ended or it lagged."""
         await self._news.wait()
         self._news.clear()
-        frames = list(self._frames)
-        for _ in frames:
-            self._frames.popleft()
-        return frames
+        return [self._frames.popleft() for _ in range(len(self._frames))]
 
 
 class Recording:
@@ -122,6 +128,8 @@ class Recording:
         self.chunk_count = 0
         self.byte_count = 0
         self.lost_bytes = 0
+        self.is_kept = True
+        """Whether it is recorded at all; if not, all that comes is lost."""
         self._budget = budget
         self._redactor = redactor
         self._masker = redactor.masker()
@@ -130,15 +138,15 @@ class Recording:
         self._saving: list[RawFrame] = []
         self._queued = False
         self._saved_head = self._saved_response = False
+        self._last_offset_ns = 0
         self._first_byte_ns: int | None = None
         self._last_byte_ns: int | None = None
         self._masked = b""
-        self._stored = threading.Event()
-        self._on_stored: Callable[[], None] | None = None
+        self._stored: Future[None] = Future()
         self._subscriptions: list[Subscription] = []
 
     def write(self, data: bytes, at_ns: int) -> None:
-        """Adds what the upstream sent. `at_ns` is `time.perf_counter_ns()` of the read."""
+        """Adds what the upstream sent. `at_ns` is `time.perf_counter_ns()` of the read; time never goes back."""
         self.chunk_count += 1
         self.byte_count += len(data)
         self._append(data, at_ns, Origin.UPSTREAM)
@@ -161,28 +169,15 @@ class Recording:
         if self.ending is None:
             self.ending = Ending(outcome, self.elapsed_ns(), error)
             self._announce()
-            for subscription in self._subscriptions:
+            for subscription in tuple(self._subscriptions):
                 subscription.wake()
 
     async def until_stored(self, timeout_s: float) -> bool:
         """Waits until the head is in the library, for at most `timeout_s` seconds; says whether it is."""
-        news = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def tell() -> None:
-            loop.call_soon_threadsafe(news.set)
-
-        self._on_stored = tell
-        if self._stored.is_set():
-            return True
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await news.wait()
-        except TimeoutError:
-            return False
-        finally:
-            self._on_stored = None
-        return True
+                await asyncio.shield(asyncio.wrap_future(self._stored))
+        return self._stored.done()
 
     def subscribe(self) -> Subscription:
         """A live follower's place; end it with `unsubscribe`."""
@@ -204,17 +199,22 @@ class Recording:
         return saving + [frame for frame in pending if frame[0] > last]
 
     def _append(self, data: bytes, at_ns: int, origin: int) -> None:
-        if not self._budget.admits(len(data)):
-            self.lost_bytes += len(data)
+        if not (self.is_kept and self._budget.admits(len(data))):
+            self._lose(len(data))
             return
         self.frame_count += 1
-        frame = (self.frame_count, at_ns - self.started_ns, origin, data)
+        self._last_offset_ns = offset_ns = max(self._last_offset_ns, at_ns - self.started_ns)
+        frame = (self.frame_count, offset_ns, origin, data)
         self._pending.append(frame)
         if self._subscriptions:
-            for subscription in self._subscriptions:
+            for subscription in tuple(self._subscriptions):
                 subscription.push(frame)
         if not self._queued:
             self._announce(urgent=False)
+
+    def _lose(self, size: int) -> None:
+        self.lost_bytes += size
+        self._budget.lost_bytes += size
 
     def _announce(self, *, urgent: bool = True) -> None:
         self._queued = True
@@ -253,10 +253,16 @@ class Recording:
         if batch.head is not None:
             freed_bytes += len(self.head.request_body)
             self._saved_head = True
-            self._stored.set()
-            if (tell := self._on_stored) is not None:
-                tell()
+            self._stored.set_result(None)
         self._budget.freed_bytes += freed_bytes
+
+    def give_up(self) -> None:
+        """Ends the recording of a tape that cannot be written: what is not in the store is lost."""
+        self.is_kept = False
+        size = sum(len(frame[3]) for frame in self.unsaved()) + (0 if self._saved_head else len(self.head.request_body))
+        self._pending, self._saving = [], []
+        self._budget.freed_bytes += size
+        self._lose(size)
 
     def _block(self) -> blocks.Block | None:
         if not self._saving:

@@ -38,6 +38,7 @@ QUERY_KEYS = FIELDS | {
 
 _WINDOW_BYTES = 256 * 1024  # one search holds the interpreter for well under a millisecond
 _SPACE = b" \t\r\n"
+_DIGITS_TO_ONES = bytes.maketrans(b"0123456789", b"1111111111")
 
 
 class Redactor:
@@ -57,7 +58,7 @@ class Redactor:
         self._headers = frozenset(name.lower() for name in headers)
         self._query_keys = frozenset(name.lower() for name in query_keys)
         self._names = tuple(sorted(b'"' + name.encode() + b'"' for name in fields))
-        self._key = re.compile(rb"(?:" + b"|".join(map(re.escape, self._names)) + rb")[ \t\r\n]*:")
+        self._name = re.compile(b"|".join(map(re.escape, self._names)))
 
     @classmethod
     def off(cls) -> Redactor:
@@ -86,7 +87,7 @@ class Redactor:
 
     def masker(self) -> Masker:
         """A new masker for one stream of bytes."""
-        return Masker(self._names, self._key)
+        return Masker(self._names, self._name)
 
     def _form(self, query: str) -> str:
         return "&".join(self._pair(pair) for pair in query.split("&"))
@@ -102,12 +103,23 @@ def _redacted_credentials(value: str) -> str:
 
 
 class _Inside(Enum):
+    """Where in a secret a chunk ended."""
+
     NOTHING = auto()
-    START = auto()
+    NAMED = auto()  # its name was seen: a colon makes it a key
+    VALUE = auto()  # its value comes
     STRING = auto()
     ESCAPE = auto()
     NUMBER = auto()
     NESTED = auto()
+
+
+_RUNS = {
+    _Inside.STRING: re.compile(rb'[^"\\]+'),
+    _Inside.NUMBER: re.compile(rb"[-+.eE0-9]+"),
+    _Inside.NESTED: re.compile(rb'[^"{}\[\]]+'),
+}
+"""What is masked at once, up to the next byte that decides something: no Python per byte of a long secret."""
 
 
 class Masker:
@@ -116,10 +128,10 @@ class Masker:
     Strings become `*`, digits `1`; the whole of an object or array that is a secret's value is masked.
     """
 
-    def __init__(self, names: tuple[bytes, ...], key: re.Pattern[bytes]) -> None:
+    def __init__(self, names: tuple[bytes, ...], name: re.Pattern[bytes]) -> None:
         self._names = names
-        self._key = key
-        self._keep = max(map(len, names), default=0) + 16  # a key split over chunks, with its colon
+        self._name = name
+        self._keep = max(map(len, names), default=1) - 1  # of a name that is split over chunks
         self._tail = b""
         self._inside = _Inside.NOTHING
         self._depth = 0
@@ -133,9 +145,9 @@ class Masker:
             self._tail = window[-self._keep :]
             return chunk
         buffer = bytearray(window)
-        position = self._value(buffer, len(self._tail)) if self._inside is not _Inside.NOTHING else 0
-        while self._inside is _Inside.NOTHING and (found := self._key.search(buffer, position)):
-            self._inside = _Inside.START
+        position = self._value(buffer, 0) if self._inside is not _Inside.NOTHING else 0
+        while self._inside is _Inside.NOTHING and (found := self._name.search(buffer, position)):
+            self._inside = _Inside.NAMED
             position = self._value(buffer, found.end())
         masked = bytes(buffer[len(self._tail) :])
         self._tail = bytes(buffer[max(position, len(buffer) - self._keep) :])
@@ -144,49 +156,41 @@ class Masker:
     def _value(self, buffer: bytearray, position: int) -> int:
         """Masks from `position` to the end of the value or of the buffer; returns where it got to."""
         while position < len(buffer) and self._inside is not _Inside.NOTHING:
-            byte = buffer[position]
-            match self._inside:
-                case _Inside.START:
-                    self._begin(byte)
-                    self._digit(buffer, position)
-                case _Inside.STRING if byte == 0x22:
-                    self._inside = _Inside.NESTED if self._depth else _Inside.NOTHING
-                case _Inside.STRING | _Inside.ESCAPE:
-                    escaping = self._inside is _Inside.STRING and byte == 0x5C
-                    self._inside = _Inside.ESCAPE if escaping else _Inside.STRING
-                    buffer[position] = 0x2A
-                case _Inside.NUMBER if byte not in b"+-.eE0123456789":
-                    self._inside = _Inside.NOTHING
-                    return position
-                case _Inside.NUMBER:
-                    self._digit(buffer, position)
-                case _Inside.NESTED:
-                    self._nested(byte)
-                    self._digit(buffer, position)
-            position += 1
+            run = _RUNS.get(self._inside)
+            if run is not None and (found := run.match(buffer, position)):
+                start, position = found.span()
+                is_string = self._inside is _Inside.STRING
+                masked = b"*" * (position - start) if is_string else found[0].translate(_DIGITS_TO_ONES)
+                buffer[start:position] = masked
+            else:
+                position = self._step(buffer, position)
         return position
 
-    def _begin(self, byte: int) -> None:
-        if byte == 0x22:
-            self._inside = _Inside.STRING
-        elif byte in b"{[":
-            self._inside, self._depth = _Inside.NESTED, 1
-        elif byte in b"-0123456789":
-            self._inside = _Inside.NUMBER
-        elif byte not in _SPACE:  # true, false, null: nothing to hide
-            self._inside = _Inside.NOTHING
-
-    def _nested(self, byte: int) -> None:
-        if byte == 0x22:
-            self._inside = _Inside.STRING
-        elif byte in b"{[":
-            self._depth += 1
-        elif byte in b"}]":
-            self._depth -= 1
-            if not self._depth:
+    def _step(self, buffer: bytearray, position: int) -> int:
+        """Acts on one byte; returns where to go on, which is at the same byte when it is not of this value."""
+        byte = buffer[position]
+        match self._inside:
+            case _Inside.NAMED | _Inside.VALUE if byte in _SPACE:
+                pass
+            case _Inside.NAMED if byte == 0x3A:
+                self._inside = _Inside.VALUE
+            case _Inside.VALUE | _Inside.NESTED if byte == 0x22:
+                self._inside = _Inside.STRING
+            case _Inside.VALUE | _Inside.NESTED if byte in b"{[":
+                self._inside = _Inside.NESTED
+                self._depth += 1
+            case _Inside.NESTED:  # a closing bracket
+                self._depth -= 1
+                self._inside = _Inside.NESTED if self._depth else _Inside.NOTHING
+            case _Inside.STRING if byte == 0x22:
+                self._inside = _Inside.NESTED if self._depth else _Inside.NOTHING
+            case _Inside.STRING | _Inside.ESCAPE:
+                self._inside = _Inside.ESCAPE if self._inside is _Inside.STRING else _Inside.STRING
+                buffer[position] = 0x2A
+            case _Inside.VALUE if byte in b"-0123456789":
+                self._inside = _Inside.NUMBER
+                return position
+            case _:  # not a key after all; true, false or null; or what follows a number
                 self._inside = _Inside.NOTHING
-
-    @staticmethod
-    def _digit(buffer: bytearray, position: int) -> None:
-        if 0x30 <= buffer[position] <= 0x39:
-            buffer[position] = 0x31
+                return position
+        return position + 1

@@ -28,7 +28,7 @@ def new_id() -> str:
 
 def first_id_at(unix_ns: int) -> str:
     """The lowest id of this millisecond: ids of tapes started from then on are not below it."""
-    return _text(_of_time(unix_ns))
+    return _text(_of_time(max(0, unix_ns)))  # before 1970 there are no tapes
 
 
 def _of_time(unix_ns: int) -> int:

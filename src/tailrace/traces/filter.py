@@ -31,7 +31,7 @@ def parse_filter(text: str) -> Filter:
 
 def parse_span(text: str) -> int:
     """A time span such as `90s`, `1h` or `30d`, in nanoseconds. Raises `FilterError`."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])", text.strip())
     if match is None:
         raise FilterError(f"{text!r} is not a time span", hint="a number and one of s, m, h, d, w, such as 30m or 7d")
     return round(float(match[1]) * _UNITS[match[2]] * 1e9)

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from tailrace.tape.blocks import Block
 from tailrace.tape.recording import Batch
 from tailrace.tape.tape import Exchange, Filter, Page, Summary, Tape
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """A step in packing an ended tape: `block` stands for all blocks with the same frames. The last step has the
+    summary, and the request's body deflated if that is worth it."""
+
+    tape_id: str
+    block: Block | None = None
+    summary: Summary | None = None
+    request_deflated: bytes | None = None
 
 
 class Store(Protocol):
@@ -20,8 +32,8 @@ class Store(Protocol):
     def save(self, batches: Iterable[Batch]) -> None:
         """Writes all of these in one transaction, or none."""
 
-    def pack(self, tape_id: str, blocks: Sequence[Block], summary: Summary, request_deflated: bytes | None) -> None:
-        """Replaces an ended tape's blocks and writes its summary; does nothing when that has been done."""
+    def pack(self, steps: Iterable[Packing]) -> None:
+        """Does these steps in one transaction; a tape that has been packed meanwhile is left as it is."""
 
     def crash_abandoned(self) -> list[str]:
         """Ends the tapes of processes that are gone as `crashed`; returns their ids."""
@@ -38,7 +50,14 @@ class Store(Protocol):
     def exchange(self, tape_id: str) -> Exchange | None: ...
 
     def blocks(self, tape_id: str, after: int) -> Iterator[Block]:
-        """The blocks that hold frames with a number above `after`, in order."""
+        """The blocks that hold frames with a number above `after`, in order, read a few at a time.
+
+        When the tape is packed meanwhile, a block may repeat frames of the one before.
+        """
+        ...
+
+    def blocks_backwards(self, tape_id: str) -> Iterator[Block]:
+        """The same from the last block to the first."""
         ...
 
     def page(self, filter: Filter, cursor: str | None, limit: int) -> Page: ...

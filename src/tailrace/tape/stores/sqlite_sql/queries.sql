@@ -29,7 +29,7 @@ SELECT id FROM tapes WHERE packed = 0 AND outcome IS NOT NULL;
 SELECT key FROM tapes WHERE id = :id AND packed = 0 AND outcome IS NOT NULL;
 
 -- name: delete_blocks
-DELETE FROM blocks WHERE tape_key = :key;
+DELETE FROM blocks WHERE tape_key = :key AND first_number BETWEEN :first_number AND :last_number;
 
 -- name: deflate_request
 UPDATE exchanges SET request_body = :body, request_deflated = 1 WHERE tape_key = :key;
@@ -66,7 +66,15 @@ SELECT e.* FROM exchanges AS e JOIN tapes AS t ON t.key = e.tape_key WHERE t.id 
 SELECT first_number, frame_count, codec, frame_index, data
 FROM blocks
 WHERE tape_key = (SELECT key FROM tapes WHERE id = :id) AND first_number + frame_count > :after + 1
-ORDER BY first_number;
+ORDER BY first_number
+LIMIT :limit;
+
+-- name: blocks_backwards
+SELECT first_number, frame_count, codec, frame_index, data
+FROM blocks
+WHERE tape_key = (SELECT key FROM tapes WHERE id = :id) AND first_number < :before
+ORDER BY first_number DESC
+LIMIT :limit;
 
 -- name: page
 -- A tape that is still open has its counts in its blocks, not in its row.

@@ -1,0 +1,261 @@
+"""Writes the parts of the documentation that the code can say itself: `python docs/generate.py`.
+
+A page has such a part between `<!-- generated: NAME ARGUMENTS -->` and `<!-- end -->`; everything else on it is
+written by hand. `tests/test_docs.py` fails when a part is not what the code says now.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib
+import inspect
+import io
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+from unittest.mock import patch
+
+import click
+from click.testing import CliRunner
+from pydantic import BaseModel
+
+from tailrace.app.config import Config, variables
+from tailrace.cli import main as command_line
+from tailrace.gateway import LocalUpstreamSettings, OpenAIUpstreamSettings
+from tailrace.llm.anthropic_messages import MESSAGES
+from tailrace.llm.openai_chat import CHAT, COMPLETIONS
+from tailrace.llm.openai_responses import RESPONSES
+from tailrace.llm.plain import PLAIN
+from tailrace.tape.redaction import FIELDS, HEADERS, QUERY_KEYS
+
+DOCS = Path(__file__).resolve().parent
+PART = re.compile(r"(<!-- generated: (\S+) ?([^>]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+BOUNDS = {
+    "gateway.request.MAX_SESSION_CHARACTERS": "A longer `X-Tailrace-Session` is refused: 400 `invalid_session`.",
+    "gateway.request.MAX_TAGS": "More tags in `X-Tailrace-Tags` are refused: 400 `invalid_tags`.",
+    "gateway.exchange.HEAD_ON_DISK_S": "How long the dialling waits for the tape's head to be on disk. After it, "
+    "the upstream is dialled anyway.",
+    "gateway.exchange.TELL_S": "How long a client that takes nothing is waited for when it is to be told of an error. "
+    "After it, the connection is broken off.",
+    "gateway.gateway.TICK_S": "How often deadlines are looked at, so a deadline may be passed by this much.",
+    "gateway.gateway._CLOSE_S": "How long a shutdown waits for the tapes of exchanges that it has ended.",
+    "gateway.catalogue.FRESH_S": "How long a list of models is kept before `/v1/models` asks the upstreams again.",
+    "gateway.catalogue.RETRY_S": "How often, at most, the upstreams are asked again because of an unknown model.",
+    "gateway.catalogue.ASK_S": "How long an upstream may take to say its models. After it, a warning is logged and "
+    "what was known before stays.",
+    "gateway.upstream.MAX_MODELS_BYTES": "What is read of an upstream's list of models. A longer list is cut, is then "
+    "no JSON, and counts as no answer.",
+    "gateway.local.RESTART_S": "The wait before the process of a local model is started again.",
+    "gateway.local.STOP_S": "How long that process may take to end; then it is killed.",
+    "client.transport.KEEP_ALIVE_S": "How long an idle connection to an upstream is kept for the next request.",
+    "client.transport.READ_BUFFER_BYTES": "What is read ahead of a slow client, times two. Then the upstream is "
+    "slowed down.",
+    "llm.watch.MAX_HELD_BYTES": "What is held of one event that comes in pieces, to see whether it is the terminal "
+    "event. A longer one is relayed and recorded, and counts as not terminal.",
+    "llm.summary._MAX_BODY_BYTES": "The longest answer in one piece that is parsed for its token counts. A longer one "
+    "has none in lists.",
+    "tape.recorder.BATCH_S": "How long the recorder gathers before it writes.",
+    "tape.recorder.YIELD_AFTER_S": "How long the recorder works before it lets the relay run.",
+    "tape.recorder.YIELD_S": "For how long it then does.",
+    "tape.recorder.RETRY_S": "The wait before the next attempt when the library cannot be written.",
+    "tape.recorder.MAX_UNSAVED_BYTES": "What may wait for the disk, over all tapes. Bytes beyond it are relayed but "
+    "not recorded, and counted as lost.",
+    "tape.recording.MAX_FOLLOWER_FRAMES": "How far a live follower may fall behind. Then it reads the stored part "
+    "again; it misses nothing.",
+    "tape.blocks.MAX_PACKED_BYTES": "What one packed block holds before compression; a longer tape has several.",
+    "tape.packer.CLOSE_S": "How long closing a library works on tapes that are not packed yet. The rest is packed "
+    "when it is next opened for recording.",
+    "tape.packer.MAX_TOGETHER": "How many tapes are packed in one transaction.",
+    "tape.library.POLL_S": "How often a follower in another process than the recorder's looks for news.",
+    "tape.library.MAX_PAGE": "The most tapes in one page of `Library.list`. A higher limit is a `ValueError`.",
+    "tape.stores.sqlite._BUSY_MS": "How long a process waits for another one that is writing the library. Then the "
+    "command or the batch fails; the recorder tries again.",
+    "sse.decoder.DEFAULT_MAX_EVENT_BYTES": "The longest event that a `Decoder` holds, unless told otherwise. A longer "
+    "one raises `EventTooLarge`.",
+    "sse.decoder.MAX_RECONNECTION_TIME_MS": "The longest reconnection time that a `Decoder` reports; a longer `retry` "
+    "is cut to it.",
+    "sse.event.MAX_RETRY_DIGITS": "The longest `retry` that is read and written exactly.",
+    "traces.reading.MAX_EVENT_BYTES": "The longest event that is read back from a tape. A longer one raises "
+    "`EventTooLarge`.",
+    "app.serving.SWITCH_INTERVAL_S": "How long another thread may hold the interpreter while the relay waits.",
+    "app.serving.BACKLOG": "Connections that may wait to be accepted.",
+}
+"""Every named bound in the code, with what happens at it."""
+
+UNDOCUMENTED_KEYS = {
+    "name": "What it is called in `upstream/model`, in `/relay/NAME/` and in lists.",
+    "kind": "What it is.",
+}
+"""The meaning of keys that have no docstring in the code."""
+
+
+def written_anew(page: str) -> str:
+    """The text of a page with each generated part as the code has it now."""
+
+    def replaced(found: re.Match[str]) -> str:
+        return f"{found[1]}{PARTS[found[2]](found[3])}\n{found[4]}"
+
+    return PART.sub(replaced, page)
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command and group, with its full name."""
+    with patch.object(sys, "argv", ["tailrace", "--help"]), contextlib.redirect_stdout(io.StringIO()):
+        command_line.main()  # it gathers its groups when it runs
+
+    def walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+        yield name, command
+        if isinstance(command, click.Group):
+            for each in sorted(command.commands):
+                yield from walk(f"{name} {each}", command.commands[each])
+
+    return walk("tailrace", command_line.cli)
+
+
+def help_of(name: str) -> str:
+    """What `--help` says."""
+    dict(commands())[name]
+    result = CliRunner().invoke(command_line.cli, [*name.split()[1:], "--help"], prog_name="tailrace")
+    return f"```\n{result.output.rstrip()}\n```"
+
+
+def bounds(_: str) -> str:
+    """The named bounds as a table."""
+    rows = ["| name | value | what happens |", "|---|---|---|"]
+    for name, meaning in BOUNDS.items():
+        module, _, constant = name.rpartition(".")
+        value = getattr(importlib.import_module(f"tailrace.{module}"), constant)
+        rows.append(f"| `{name}` | {with_unit(constant, value)} | {meaning} |")
+    return "\n".join(rows)
+
+
+def with_unit(name: str, value: float) -> str:
+    """A number with the unit that is in its name: `16 MiB`, `0.5 ms`."""
+    if name.endswith("_BYTES"):
+        mebi, kibi = divmod(value, 1024 * 1024), divmod(value, 1024)
+        return f"{mebi[0]} MiB" if not mebi[1] else f"{kibi[0]} KiB" if not kibi[1] else f"{value} bytes"
+    if name.endswith("_MS"):
+        return f"{value / 1000:g} s" if value < 3_600_000 else f"{value / 3_600_000:g} h"
+    if name.endswith("_S"):
+        return f"{value:g} s" if value >= 0.1 else f"{value * 1000:g} ms"
+    words = [word for word in ("characters", "tags", "frames", "digits") if name.lower().endswith(word)]
+    return " ".join([f"{value}", *words])
+
+
+def redacted_names(_: str) -> str:
+    """The names that are redacted by default."""
+    parts = [("Headers", HEADERS), ("JSON fields", FIELDS), ("Query keys and form fields", QUERY_KEYS)]
+    return "\n".join(f"- {title}: {', '.join(f'`{name}`' for name in sorted(names))}." for title, names in parts)
+
+
+def keys(_: str) -> str:
+    """Every configuration key, a table for each TOML table."""
+    sections = [*nested(Config, ())]
+    sections.append((f'[[upstream]] with kind = "{kind_of(OpenAIUpstreamSettings)}"', OpenAIUpstreamSettings, None))
+    sections.append((f'[[upstream]] with kind = "{kind_of(LocalUpstreamSettings)}"', LocalUpstreamSettings, None))
+    return "\n\n".join(section(title, model, path) for title, model, path in sections)
+
+
+def kind_of(model: type[BaseModel]) -> str:
+    return str(get_args(model.model_fields["kind"].annotation)[0])
+
+
+def nested(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[str, type[BaseModel], tuple[str, ...]]]:
+    """The tables of the file, each with its model and its path, outer ones first."""
+    if path:
+        yield f"[{'.'.join(path)}]", model, path
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from nested(field.annotation, (*path, name))
+
+
+def section(title: str, model: type[BaseModel], path: tuple[str, ...] | None) -> str:
+    """One table of the file: its keys with type, default, meaning and variable."""
+    says = docstrings(model)
+    names = {of: name for name, of in variables().items()}
+    rows = []
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            continue
+        value = model.model_json_schema()["properties"][name]
+        default = "required" if field.is_required() else f"`{toml(field.default)}`"
+        default = "not set" if field.default is None else default
+        meaning = says.get(name) or UNDOCUMENTED_KEYS[name]
+        variable = "" if path is None else f" `{names[*path, name]}`"
+        rows.append(f"- **`{name}`** ({kind(value)}; {default}){variable}  \n  {meaning}")
+    return f"### `{title}`\n\n" + "\n".join(rows)
+
+
+def docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """The string below each attribute, in one line."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for statement, following in zip(body.body, body.body[1:], strict=False):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            text = following.value if isinstance(following, ast.Expr) else None
+            if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                found[statement.target.id] = " ".join(text.value.split())
+    return found
+
+
+def kind(schema: dict[str, Any]) -> str:
+    """The type of a key in words, from its JSON schema."""
+    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    (schema,) = options
+    if "const" in schema:
+        return f'`"{schema["const"]}"`'
+    if "enum" in schema:
+        return " or ".join(f'`"{value}"`' for value in schema["enum"])
+    if schema["type"] == "array":
+        return f"list of {schema['items']['type']}s"
+    text = {"string": "string", "integer": "integer", "number": "number"}[schema["type"]]
+    text = {"path": "path"}.get(schema.get("format", ""), text)
+    if "pattern" in schema:
+        text += f" that matches `{schema['pattern']}`"
+    if "minimum" in schema and "maximum" in schema:
+        text += f", {schema['minimum']} to {schema['maximum']}"
+    elif "minimum" in schema:
+        text += f", {schema['minimum']} or more"
+    elif "exclusiveMinimum" in schema:
+        text += f" above {schema['exclusiveMinimum']}"
+    return text
+
+
+def toml(value: object) -> str:
+    """A default as it is written in TOML."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def error_shapes(_: str) -> str:
+    """For each dialect an error before the answer has begun, and the frame inside a stream."""
+    parts = []
+    for dialect in (CHAT, COMPLETIONS, RESPONSES, MESSAGES, PLAIN):
+        body = dialect.error_body("MESSAGE", "TYPE", "CODE").decode()
+        frame = dialect.error_frame("MESSAGE", "CODE").decode()
+        shown = f"```\n{frame.rstrip()}\n```" if frame else "No frame: the connection is broken off."
+        parts.append(f"**`{dialect.name}`**\n\n```json\n{body}\n```\n\n{shown}")
+    return "\n\n".join(parts)
+
+
+PARTS: dict[str, Callable[[str], str]] = {
+    "help": help_of,
+    "bounds": bounds,
+    "redacted-names": redacted_names,
+    "keys": keys,
+    "error-shapes": error_shapes,
+}
+
+if __name__ == "__main__":
+    for path in sorted(DOCS.rglob("*.md")):
+        before = path.read_text(encoding="utf-8")
+        if (after := written_anew(before)) != before:
+            path.write_text(after, encoding="utf-8")
+            print(f"wrote {path.relative_to(DOCS.parent)}")

@@ -1,0 +1,225 @@
+"""The columns of a list, derived from tapes as upstreams really fill them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tailrace.llm import summarise
+from tailrace.llm.openai_chat import CHAT
+from tailrace.tape import Frame, Kind, Origin, Outcome, Summary, Tape
+
+MS = 1_000_000
+
+
+def tape(dialect: str, *, kind: Kind = Kind.STREAM, model: str | None = None) -> Tape:
+    return Tape(
+        id="01K", started_at_ns=0, kind=kind, method="POST", path="/", dialect=dialect, upstream="u", model=model,
+        session=None, tags={}, status=200, outcome=Outcome.COMPLETE, error=None, head_ns=1, first_byte_ns=1,
+        last_byte_ns=9, first_content_ns=None, duration_ns=10, chunk_count=1, byte_count=1, lost_bytes=0,
+        input_tokens=None, output_tokens=None, finish_reason=None,
+    )  # fmt: skip
+
+
+def frames(chunks: list[bytes]) -> list[Frame]:
+    """One frame for each chunk, the first after 10 ms, the second after 20."""
+    return [Frame(number, number * 10 * MS, Origin.UPSTREAM, chunk) for number, chunk in enumerate(chunks, 1)]
+
+
+def events(stream: bytes) -> list[bytes]:
+    return [event + b"\n\n" for event in stream.split(b"\n\n") if event]
+
+
+def said(payload: dict[str, Any], name: str | None = None) -> bytes:
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {json.dumps(payload)}\n\n".encode()
+
+
+def text(content: str) -> bytes:
+    return said({"model": "m", "choices": [{"index": 0, "delta": {"content": content}}]})
+
+
+DONE = b"data: [DONE]\n\n"
+USAGE = said({"model": "m", "choices": [], "usage": {"prompt_tokens": 33, "completion_tokens": 6}})
+STOP = said({"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+
+
+def summary_of(chunks: list[bytes], dialect: str = "openai-chat") -> Summary:
+    return summarise(tape(dialect), b"", frames(chunks))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "expected"),
+    [
+        ("openai-chat", Summary("smollm2-135m", 20 * MS, 33, 6, "length")),
+        ("openai-completions", Summary("smollm2-135m", 10 * MS, 2, 6, "length")),
+        ("openai-responses", Summary("smollm2-135m", 50 * MS, 33, 6, "completed")),
+        ("anthropic-messages", Summary("smollm2-135m", 30 * MS, 1, 6, "max_tokens")),
+    ],
+)
+def test_a_real_stream_with_one_event_in_a_chunk(wire: Callable[[str], bytes], dialect: str, expected: Summary) -> None:
+    assert summary_of(events(wire(dialect)), dialect) == expected
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 100_000])
+@pytest.mark.parametrize("dialect", ["openai-chat", "openai-completions", "openai-responses", "anthropic-messages"])
+def test_all_but_the_time_is_the_same_however_the_stream_was_cut(
+    wire: Callable[[str], bytes], dialect: str, size: int
+) -> None:
+    stream = wire(dialect)
+    whole = summary_of([stream], dialect)
+    cut = summary_of([stream[at : at + size] for at in range(0, len(stream), size)], dialect)
+    assert whole.first_content_ns == 10 * MS
+    assert (cut.model, cut.input_tokens, cut.output_tokens, cut.finish_reason) == (
+        whole.model,
+        whole.input_tokens,
+        whole.output_tokens,
+        whole.finish_reason,
+    )
+
+
+@pytest.mark.parametrize(
+    "silent",
+    [
+        b": ping\n\n",
+        said({"choices": [{"delta": {"role": "assistant", "content": ""}}]}),
+        said({"choices": [{"delta": {"role": "assistant", "content": None}}]}),
+        said({"choices": [{"delta": {"reasoning_content": "Let me think"}}]}),
+        said({"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"name": "look"}}]}}]}),
+        said({"choices": []}),
+    ],
+    ids=["a heartbeat", "an empty text", "a null", "reasoning", "a tool call", "no choice"],
+)
+def test_the_first_content_is_the_first_text_that_is_not_empty(silent: bytes) -> None:
+    assert summary_of([silent, silent, text("Hello"), text("!"), STOP, DONE]).first_content_ns == 30 * MS
+
+
+def test_the_first_content_came_with_the_chunk_that_completed_its_event() -> None:
+    hello = text("Hello")
+    assert summary_of([hello[:20], hello[20:-1], hello[-1:], DONE]).first_content_ns == 30 * MS
+
+
+def test_a_heartbeat_and_an_error_of_tailraces_own_hide_nothing_of_what_the_upstream_said() -> None:
+    sent = [
+        Frame(1, 10 * MS, Origin.TAILRACE, b": ping\n\n"),
+        Frame(2, 20 * MS, Origin.UPSTREAM, text("Hello")),
+        Frame(3, 30 * MS, Origin.UPSTREAM, USAGE),
+        Frame(4, 40 * MS, Origin.TAILRACE, CHAT.error_frame("cut", "upstream_truncated")),
+    ]
+    assert summarise(tape("openai-chat"), b"", sent) == Summary("m", 20 * MS, 33, 6, None)
+
+
+def test_a_tape_without_content_has_no_first_content() -> None:
+    assert summary_of([b": ping\n\n", STOP, USAGE, DONE]) == Summary("m", None, 33, 6, "stop")
+    assert summary_of([]) == Summary()
+    assert summary_of([b"", b"\n"]) == Summary()
+
+
+def test_usage_before_the_end_of_a_long_stream_is_the_last_one_and_never_a_sum() -> None:
+    # Some upstreams count in every chunk.
+    counting = [
+        said(
+            {
+                "choices": [{"delta": {"content": "x" * 200}}],
+                "usage": {"prompt_tokens": 5, "completion_tokens": n},
+            }
+        )
+        for n in range(1, 101)
+    ]
+    found = summary_of([*counting, STOP, DONE])
+    assert (found.input_tokens, found.output_tokens, found.finish_reason) == (5, 100, "stop")
+
+
+def test_a_final_event_that_is_longer_than_what_is_read_at_the_end_is_read_whole() -> None:
+    response = {
+        "model": "m-2026",
+        "status": "incomplete",
+        "output": [{"type": "message", "content": [{"type": "output_text", "text": "x" * 100_000}]}],
+        "usage": {"input_tokens": 7, "output_tokens": 20_000},
+    }
+    stream = [
+        said({"type": "response.created", "response": {"model": "m", "status": "in_progress"}}, "response.created"),
+        said({"type": "response.output_text.delta", "delta": "x"}, "response.output_text.delta"),
+    ]
+    final = said({"type": "response.incomplete", "response": response}, "response.incomplete")
+    expected = Summary("m-2026", 20 * MS, 7, 20_000, "incomplete")
+    assert summary_of([*stream, final], "openai-responses") == expected
+    pieces = [final[at : at + 1000] for at in range(0, len(final), 1000)]
+    assert summary_of([*stream, *pieces], "openai-responses") == expected
+
+
+def test_what_a_cut_stream_said_is_kept() -> None:
+    start = {"type": "message_start", "message": {"model": "m", "usage": {"input_tokens": 12, "output_tokens": 1}}}
+    delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hel"}}
+    stream = [said(start, "message_start"), said(delta, "content_block_delta"), b"event: content_block_de"]
+    assert summary_of(stream, "anthropic-messages") == Summary("m", 20 * MS, 12, 1, None)
+
+
+def test_the_model_that_answered_stands_before_the_model_that_was_asked_for() -> None:
+    asked = tape("openai-chat", model="m-latest")
+    assert summarise(asked, b'{"model":"m-latest"}', frames([text("a")])).model == "m"
+    assert summarise(asked, b"", frames([b": ping\n\n"])).model == "m-latest"
+
+
+@pytest.mark.parametrize(
+    ("body", "model"),
+    [(b'{"model":"m"}', "m"), (b'{"model":null}', None), (b'{"model":7}', "7"), (b"{", None), (b"", None)],
+)
+def test_without_either_the_request_says_the_model(body: bytes, model: str | None) -> None:
+    assert summarise(tape("openai-chat"), body, frames([DONE])).model == model
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body", "expected"),
+    [
+        (
+            "openai-chat",
+            {
+                "model": "m",
+                "choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}],
+                "usage": {"prompt_tokens": 33, "completion_tokens": 6},
+            },
+            Summary("m", None, 33, 6, "stop"),
+        ),
+        (
+            "openai-responses",
+            {"model": "m", "status": "completed", "usage": {"input_tokens": 33, "output_tokens": 6}},
+            Summary("m", None, 33, 6, "completed"),
+        ),
+        (
+            "anthropic-messages",
+            {"model": "m", "stop_reason": "end_turn", "usage": {"input_tokens": 33, "output_tokens": 6}},
+            Summary("m", None, 33, 6, "end_turn"),
+        ),
+        ("openai-chat", {"error": {"message": "no"}}, Summary()),
+    ],
+)
+def test_an_answer_in_one_piece_has_its_facts_in_the_body(
+    dialect: str, body: dict[str, Any], expected: Summary
+) -> None:
+    data = json.dumps(body).encode()
+    chunks = frames([data[:10], data[10:]])
+    assert summarise(tape(dialect, kind=Kind.NORMAL), b"", chunks) == expected
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"model":', b"[1]", b"\xff\xfe"])
+def test_an_answer_that_is_no_json_has_no_facts(body: bytes) -> None:
+    assert summarise(tape("openai-chat", kind=Kind.NORMAL), b"", frames([body])) == Summary()
+
+
+def test_of_a_stream_whose_meaning_is_not_known_nothing_is_derived() -> None:
+    assert summarise(tape("plain", model="m"), b"", frames([text("a"), USAGE])) == Summary(model="m")
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [b"\xff\xfe\x00", b"data: {\n\n", b"data: [1]\n\ndata: 7\n\n", b'data: {"choices":' + b"[" * 100_000 + b"\n\n"],
+    ids=["no text", "no JSON", "no object", "too deep"],
+)
+def test_what_cannot_be_read_does_not_hide_what_can(chunk: bytes) -> None:
+    assert summary_of([chunk, b"\n\n", text("Hello"), chunk, b"\n\n", STOP, USAGE, DONE]) == Summary(
+        "m", 30 * MS, 33, 6, "stop"
+    )
