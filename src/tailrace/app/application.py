@@ -49,7 +49,7 @@ class Application:
     def listens_on(self, host: str, port: int) -> None:
         """Says at which address it is really served, once that is known."""
         server = self.config.server
-        self._guard = Guard(host, port, server.allowed_hosts, server.allowed_origins)
+        self._guard = Guard(host, port, server.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -63,7 +63,9 @@ class Application:
         await self._api(scope, receive, send)
 
     def _make_api(self) -> FastAPI:
-        api = FastAPI(title="Tailrace", version=tailrace.__version__, lifespan=self._lifespan, redoc_url=None)
+        api = FastAPI(
+            title="Tailrace", version=tailrace.__version__, lifespan=self._lifespan, docs_url=None, redoc_url=None
+        )
 
         @api.get("/healthz", summary="Whether the process answers")
         async def healthz() -> dict[str, str]:

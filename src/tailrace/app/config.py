@@ -37,8 +37,6 @@ class ServerSettings(Settings):
     """How long streams that are under way may take to finish when the server is told to stop, in seconds."""
     allowed_hosts: tuple[str, ...] = ()
     """Further values of the `Host` header that are answered, besides the loopback names; exact, with the port."""
-    allowed_origins: tuple[str, ...] = ()
-    """Web pages that may call, by their exact `Origin`; the server's own always may."""
 
 
 class LibrarySettings(Settings):
@@ -132,14 +130,19 @@ def _override(values: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[
             table = table.setdefault(key, {})
             if not isinstance(table, dict):
                 raise ConfigError(f"{name} cannot be set: {key} is not a table in the configuration file")
-        table[known[name][-1]] = _parsed(text)
+        table[known[name][-1]] = _parsed(name, text)
         places[known[name]] = name
     return places
 
 
-def _parsed(text: str) -> object:
+def _parsed(name: str, text: str) -> object:
     """Lists are written as JSON; everything else is text, which the key's type then reads."""
-    return json.loads(text) if text.startswith("[") and text.endswith("]") else text
+    if not (text.startswith("[") and text.endswith("]")):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{name} = {text!r} is not a list in JSON: {error}", hint='write ["a", "b"]') from error
 
 
 def _leaves(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -164,7 +167,9 @@ def _explained(error: ValidationError, file: str, places: Mapping[tuple[str, ...
         return ConfigError(f"{place}: there is no key {key}", hint=_nearest(path[-1], allowed))
     if first["type"] == "missing":
         return ConfigError(f"{place}: {key} is missing", hint="see docs/reference/configuration.md")
-    message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"].startswith("union_tag"):
+        return ConfigError(f"{place}: {key}.kind is missing or unknown", hint="allowed are local, openai")
+    message = str(first["msg"]).removeprefix("Value error, ").replace("valid tuple", "list")
     return ConfigError(f"{place}: {key} = {first['input']!r}: {message}", hint="see docs/reference/configuration.md")
 
 
@@ -189,8 +194,15 @@ def _nearest(name: str, allowed: Iterable[str]) -> str:
 
 
 def _anchored(config: Config, folder: Path) -> Config:
-    scheme, separator, path = config.library.url.partition(":///")
-    if scheme != "sqlite" or not path or path.startswith(("/", "~")):
-        return config
-    library = config.library.model_copy(update={"url": f"{scheme}{separator}{folder / path}"})
-    return config.model_copy(update={"library": library})
+    """Relative paths in a file mean relative to the file, wherever the command is run."""
+    upstreams = tuple(
+        upstream.model_copy(update={"model_path": folder / upstream.model_path.expanduser()})
+        if isinstance(upstream, LocalUpstreamSettings) and upstream.model_path is not None
+        else upstream
+        for upstream in config.upstream
+    )
+    library = config.library
+    scheme, separator, path = library.url.partition(":///")
+    if scheme == "sqlite" and path and not path.startswith(("/", "~")):
+        library = library.model_copy(update={"url": f"{scheme}{separator}{folder / path}"})
+    return config.model_copy(update={"library": library, "upstream": upstreams})

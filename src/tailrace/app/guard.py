@@ -17,11 +17,11 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 class Guard:
     """Knows the names under which the server at `host`:`port` may be called."""
 
-    def __init__(self, host: str, port: int, hosts: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
+    def __init__(self, host: str, port: int, hosts: Iterable[str] = ()) -> None:
         own = {*LOOPBACK_NAMES, f"[{host}]" if ":" in host else host}
         names = {f"{name}:{port}" for name in own} | (own if port == 80 else set())
         self._hosts = frozenset(names | {name.lower() for name in hosts})
-        self._origins = frozenset({f"http://{name}" for name in self._hosts} | {origin.lower() for origin in origins})
+        self._origins = frozenset(f"{scheme}://{name}" for scheme in ("http", "https") for name in self._hosts)
 
     def objection(self, scope: Scope) -> str | None:
         """Why a request is not answered, or None."""
@@ -31,7 +31,7 @@ class Guard:
             return f"this server is not called {host or 'nothing'!r}; server.allowed_hosts adds names"
         origin = given.get(b"origin")
         if origin is not None and origin not in self._origins:
-            return f"pages of {origin!r} may not call; server.allowed_origins adds some"
+            return f"pages of {origin!r} may not call, only those of this server"
         return None
 
 

@@ -245,7 +245,7 @@ def _show(tape: Tape, frames: list[Frame]) -> None:
             ("Time to first content", table.milliseconds(tape.first_content_ns)),
             ("Average time per chunk", table.milliseconds(measured.average_gap_ns)),
         ]
-    lines.append(("Bytes", f"{tape.byte_count:,}"))
+    lines.append(("Bytes", f"{sum(len(frame.data) for frame in frames):,}"))
     if tape.lost_bytes:
         lines.append(("Not recorded", f"{tape.lost_bytes:,} bytes were lost while the library could not be written"))
     if tape.input_tokens is not None or tape.output_tokens is not None:

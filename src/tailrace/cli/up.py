@@ -44,7 +44,7 @@ def _say_where(host: str, port: int, config: Config) -> None:
 Tailrace is running. Only this machine can reach it.
 
   gateway   {address}/v1            (any OpenAI client: base_url)
-  API       {address}/docs
+  API       {address}/openapi.json
   health    {address}/readyz
   tapes     {config.library.url}
 

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
-from multidict import CIMultiDict
 from yarl import URL
 
 from tailrace.errors import UpstreamBroken, UpstreamUnreachable
@@ -86,10 +85,10 @@ class Transport:
         `UpstreamBroken` when it ends without an answer.
         """
         assert self._session is not None, "open() outside the context manager"
-        fields = CIMultiDict(headers)
+        fields = list(headers)
         data: bytes | AsyncIterator[bytes] | None = body or None
         if body:
-            fields["Content-Length"] = str(len(body))
+            fields.append(("Content-Length", str(len(body))))
             if len(body) > _WHOLE_BODY_BYTES:
                 data = _pieces(body)
         try:
@@ -126,5 +125,7 @@ def _place(url: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "it is shorter than announced"
     cause = getattr(error, "os_error", None)
     return str(cause or error) or type(error).__name__

@@ -77,9 +77,14 @@ class Gateway:
             await self._answer_models(scope, send)
             return
         request = read_head(scope)
-        try:
+        try:  # step by step, so that a refusal is recorded with all that was known
             body = await read_body(receive, request.headers, self._settings.max_request_bytes)
-            request, upstream = await self._route(replace(request, body=body))
+            request = with_tailrace_headers(replace(request, body=body))
+            if path.startswith(RELAY):
+                request, upstream = self._relayed(request)
+            else:
+                request = with_body_fields(request)
+                request, upstream = await self._resolved(request)
         except Refusal as refusal:
             await self._refuse(send, request, refusal)
             return
@@ -97,16 +102,15 @@ class Gateway:
         for exchange in list(self._active):
             exchange.stop(Outcome.STOPPED, Refusal(503, "shutting_down", "Tailrace is shutting down", "server_error"))
 
-    async def _route(self, request: Request) -> tuple[Request, Upstream]:
-        """Fills in what the body says and chooses the upstream. Raises `Refusal`."""
-        request = with_tailrace_headers(request)
+    def _relayed(self, request: Request) -> tuple[Request, Upstream]:
+        """For a call of `/relay/{upstream}/{path}`. Raises `Refusal`."""
         path, query = split_path(request.path)
-        if path.startswith(RELAY):
-            name, _, rest = path.removeprefix(RELAY).partition("/")
-            return replace(request, upstream_path=f"/{rest}{query}"), self.catalogue.upstream(name)
-        if request.method != "POST":
-            raise Refusal(405, "method_not_allowed", f"{path} takes POST, not {request.method}")
-        request = with_body_fields(request)
+        name, _, rest = path.removeprefix(RELAY).partition("/")
+        return replace(request, upstream_path=f"/{rest}{query}"), self.catalogue.upstream(name)
+
+    async def _resolved(self, request: Request) -> tuple[Request, Upstream]:
+        """For a call of one of `ENDPOINTS`: the upstream that has the model. Raises `Refusal`."""
+        path, query = split_path(request.path)
         upstream, model = await self.catalogue.resolve(request.model)
         upstream_path = path.removeprefix("/v1") + query
         return replace(with_model(request, model), upstream_path=upstream_path), upstream

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from urllib.parse import quote
 
 from tailrace.gateway.refusal import Receive, Refusal, Scope
 from tailrace.llm import Dialect, of_path
@@ -54,13 +55,15 @@ class Request:
 def read_head(scope: Scope) -> Request:
     """The request of an ASGI scope, without its body."""
     query = scope["query_string"].decode("latin-1")
-    path = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
+    raw_path = scope.get("raw_path") or quote(scope["path"]).encode()  # ASGI makes it optional
+    path = raw_path.decode("latin-1") + (f"?{query}" if query else "")
     fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
     return Request(
         method=scope["method"],
         path=path,
         headers=fields,
         dialect=of_path(str(scope["path"])),
+        wants_stream="text/event-stream" in _field(fields, "accept"),
         is_recorded=_field(fields, "x-tailrace-record").lower() != "off",
     )
 
@@ -109,7 +112,10 @@ def with_tailrace_headers(request: Request) -> Request:
 
 
 def with_body_fields(request: Request) -> Request:
-    """Reads `model` and `stream` from a JSON body. Raises `Refusal` (400) when it is none."""
+    """Reads `model` and `stream` from a JSON body. Raises `Refusal`: 405 for another method than POST, 400 for
+    a body that is no JSON object."""
+    if request.method != "POST":
+        raise Refusal(405, "method_not_allowed", f"this path takes POST, not {request.method}")
     try:
         fields = request_fields(request.body)
     except ValueError as error:

@@ -33,8 +33,8 @@ class Deadlines(Settings):
     connect_s: PositiveFloat = 10
     """Until there is a connection to the upstream, name look-up and TLS included."""
     headers_s: PositiveFloat = 60
-    """From there until the head of the answer, for a request that asks for a stream. An answer in one piece
-    has its head only when it is ready: for it, `total_s` counts."""
+    """From the request to the head of the answer, where a stream is asked for: by `stream` in the body, or by
+    `Accept: text/event-stream`. An answer in one piece has its head only when it is ready: for it, `total_s` counts."""
     idle_s: PositiveFloat = 120
     """Between two reads of the answer. Time in which the client does not take what is there is not counted."""
     total_s: PositiveFloat = 3600

@@ -10,9 +10,9 @@ from tailrace.llm.plain import PLAIN
 
 _BY_ENDING: tuple[tuple[str, Dialect], ...] = (
     ("/chat/completions", CHAT),
-    ("/completions", COMPLETIONS),
-    ("/responses", RESPONSES),
-    ("/messages", MESSAGES),
+    ("/v1/completions", COMPLETIONS),
+    ("/v1/responses", RESPONSES),
+    ("/v1/messages", MESSAGES),
 )
 _BY_NAME: dict[str, Dialect] = {dialect.name: dialect for dialect in (CHAT, COMPLETIONS, RESPONSES, MESSAGES, PLAIN)}
 

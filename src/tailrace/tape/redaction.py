@@ -55,8 +55,9 @@ class Redactor:
         fields: Iterable[str] = FIELDS,
         query_keys: Iterable[str] = QUERY_KEYS,
     ) -> None:
+        fields = frozenset(fields)
         self._headers = frozenset(name.lower() for name in headers)
-        self._query_keys = frozenset(name.lower() for name in query_keys)
+        self._query_keys = frozenset(name.lower() for name in (*query_keys, *fields))
         self._names = tuple(sorted(b'"' + name.encode() + b'"' for name in fields))
         self._name = re.compile(b"|".join(map(re.escape, self._names)))
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from tailrace.llm import named
 from tailrace.llm.codec import Object, dumps, load_object, loads
-from tailrace.tape import Exchange, Frame, Kind, Outcome, Tape
+from tailrace.tape import Exchange, Frame, Kind, Origin, Outcome, Tape
 from tailrace.traces.reading import timed_events
 
 FORMATS = ("json", "jsonl", "sse")
@@ -108,7 +108,8 @@ def _stream(tape: Tape, frames: list[Frame]) -> Object:
         times.append(timed.offset_ns)
         named_event = {} if timed.event.event == "message" else {"event": timed.event.event}
         content = {"data": timed.event.data} if payload is None else payload
-        chunks.append({**content, **named_event, "delta_ms": _ms(gap_ns)})
+        own = {"origin": "tailrace"} if timed.origin is Origin.TAILRACE else {}
+        chunks.append({**content, **named_event, **own, "delta_ms": _ms(gap_ns)})
         if payload is not None:
             payloads.append(payload)
     return {

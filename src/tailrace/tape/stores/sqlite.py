@@ -66,6 +66,8 @@ class SqliteStore:
         self._all_readers: WeakSet[apsw.Connection] = WeakSet()  # a thread that ends lets go of its own
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.touch(mode=0o600)  # it will hold what people asked; its WAL gets the same rights
             self._writer = apsw.Connection(str(path))
             self._prepare(self._writer)
         except (OSError, apsw.Error) as error:
