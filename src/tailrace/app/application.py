@@ -63,6 +63,7 @@ class Application:
         await self._api(scope, receive, send)
 
     def _make_api(self) -> FastAPI:
+        # Without the framework's documentation pages: they load their scripts from other people's servers.
         api = FastAPI(
             title="Tailrace", version=tailrace.__version__, lifespan=self._lifespan, docs_url=None, redoc_url=None
         )
