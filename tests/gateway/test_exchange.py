@@ -550,6 +550,96 @@ def test_a_compressed_answer_is_passed_on_compressed(server: Server, upstream: S
     assert answer.header("content-encoding") == "gzip"
 
 
+@pytest.mark.parametrize(("ending", "ended"), [(send(END), True), (cut(), False)], ids=["whole", "cut"])
+def test_a_compressed_stream_is_passed_on_and_nothing_is_put_into_it(
+    server: Server, upstream: ScriptedUpstream, ending: Step, ended: bool
+) -> None:
+    """Its events cannot be seen, so it is whole when its body is; an error frame would damage what there is."""
+    body = gzip.compress(event("a"))
+    head = STREAM_HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+    upstream.answer(send(head), send(chunk(body)), ending)
+
+    answer = server.chat()
+
+    assert answer.read_all() == body
+    assert answer.ended is ended
+    assert server.outcome(answer.trace) is (Outcome.COMPLETE if ended else Outcome.TRUNCATED)
+
+
+@pytest.mark.parametrize("status", [101, 99, 999])
+def test_a_status_that_is_none_is_a_bad_gateway(server: Server, upstream: ScriptedUpstream, status: int) -> None:
+    upstream.answer(send(b"HTTP/1.1 %03d Odd\r\nContent-Length: 2\r\n\r\n{}" % status), cut())
+
+    answer = server.chat()
+
+    assert answer.status == 502
+    error = answer.json()["error"]
+    assert error["message"] == f"scripted answered with status {status}, expected 200 to 599"
+    assert server.outcome(answer.trace) is Outcome.UPSTREAM_ERROR
+
+
+def test_a_header_that_is_not_allowed_does_not_cost_the_answer(server: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*answered(200, b"{}", "X-Odd: a\x01b"))
+
+    answer = server.chat(stream=False)
+
+    assert (answer.status, answer.json(), answer.header("x-odd")) == (200, {}, "a b")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: 3\r\nContent-Length: 4\r\n",
+        b"X(Odd): a\r\n",
+        b"no colon\r\n",
+    ],
+)
+def test_a_head_that_is_not_http_is_a_bad_gateway_said_in_one_line(
+    server: Server, upstream: ScriptedUpstream, head: bytes
+) -> None:
+    upstream.answer(send(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n{}"), cut())
+
+    answer = server.chat()
+
+    assert answer.status == 502
+    error = answer.json()["error"]
+    assert error["code"] == "upstream_broken"
+    assert "\n" not in error["message"]
+    assert server.tape(answer.trace).error == error["message"]
+
+
+def test_an_early_hint_is_not_the_answer(server: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(send(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"), *streamed(DONE))
+
+    answer = server.chat()
+
+    assert (answer.status, answer.read_all()) == (200, DONE)
+
+
+def test_a_client_that_asks_first_may_go_on(server: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*streamed(DONE))
+    body = chat_body()
+    client = server.client()
+
+    length = f"Content-Length: {len(body)}"
+    client.send(client.request_bytes("POST", "/v1/chat/completions", b"", "Expect: 100-continue", length))
+    assert client.sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.send(body)
+
+    assert client.answer().read_all() == DONE
+    assert upstream.next_call().header("expect") is None
+
+
+def test_a_connection_that_the_upstream_closes_after_each_answer_is_not_used_again(
+    server: Server, upstream: ScriptedUpstream
+) -> None:
+    for _ in range(20):
+        upstream.answer(*streamed(DONE), cut())
+
+        assert server.chat().read_all() == DONE
+
+
 def test_a_redirect_is_passed_on_and_not_followed(server: Server, upstream: ScriptedUpstream) -> None:
     upstream.answer(*answered(307, b"", f"Location: {upstream.url}/elsewhere"))
 

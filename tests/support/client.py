@@ -16,10 +16,10 @@ CHAT = "/v1/chat/completions"
 class Answer:
     """The head of an answer; its body is read with `read_some`, `read_until` or `read_all`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, received: bytes = b"") -> None:
         self.client = client
         self._sock = client.sock
-        self._raw = b""
+        self._raw = received
         head = self._until(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
         self.status = int(first.split(" ")[1])
@@ -44,6 +44,11 @@ class Answer:
         value = self.header("x-tailrace-trace")
         assert value is not None, "the answer names no trace"
         return value
+
+    @property
+    def rest(self) -> bytes:
+        """What has come after the end of this answer."""
+        return self._raw
 
     def json(self) -> Any:
         return json.loads(self.read_all())
@@ -76,7 +81,8 @@ class Answer:
 
     def _decoded(self) -> bytes:
         if not self._chunked:
-            piece, self._raw = self._raw, b""
+            size = len(self._raw) if self._length is None else self._length
+            piece, self._raw = self._raw[:size], self._raw[size:]
             if self._length is not None:
                 self._length -= len(piece)
                 if self._length == 0:
@@ -140,8 +146,9 @@ class Client:
         self.send(self.request_bytes(method, target, body, *fields))
         return self.answer()
 
-    def answer(self) -> Answer:
-        return Answer(self)
+    def answer(self, after: Answer | None = None) -> Answer:
+        """The next answer; `after` is the one before, when both were asked for at once."""
+        return Answer(self, b"" if after is None else after.rest)
 
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)

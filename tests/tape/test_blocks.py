@@ -10,11 +10,11 @@ from itertools import accumulate
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tape.given import chat_stream, frame
 
 from tailrace.errors import LibraryError
 from tailrace.tape import Frame, Origin, blocks
 from tailrace.tape.blocks import PACKED, RAW, Block, frames, join, pack, reversed_frames
+from tape.given import chat_stream, frame
 
 MIB = 1024 * 1024
 

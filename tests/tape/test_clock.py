@@ -7,9 +7,9 @@ from itertools import count, islice
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tape.given import frame
 
 from tailrace.tape import FASTEST, Frame, schedule
+from tape.given import frame
 
 FRAMES = [frame(1, 100), frame(2, 150), frame(3, 10_150), frame(4, 10_200)]
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tape.given import chat_stream
 
 from tailrace.tape import Redactor
 from tailrace.tape.redaction import FIELDS, HEADERS, QUERY_KEYS
+from tape.given import chat_stream
 
 DEFAULT = Redactor()
 SECRET = "sk-5f3A9"
@@ -32,7 +33,7 @@ def masked(*chunks: str | bytes, redactor: Redactor = DEFAULT) -> str:
 
 def cut(wire: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(wire) + 1) for place in places), len(wire)]
-    return [wire[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [wire[start:end] for start, end in pairwise(edges)]
 
 
 # --- headers ---------------------------------------------------------------------------------------------------
@@ -181,9 +182,9 @@ WIRE = (
 )
 
 
-@pytest.mark.parametrize("place", range(len(WIRE) + 1))
-def test_a_secret_that_is_cut_at_any_place_is_masked_like_a_whole_one(place: int) -> None:
-    assert masked(WIRE[:place], WIRE[place:]) == masked(WIRE)
+def test_a_secret_that_is_cut_at_any_place_is_masked_like_a_whole_one() -> None:
+    for place in range(len(WIRE) + 1):
+        assert masked(WIRE[:place], WIRE[place:]) == masked(WIRE), place
 
 
 def test_a_secret_that_comes_byte_by_byte_is_masked_like_a_whole_one() -> None:
@@ -242,7 +243,9 @@ def test_text_without_a_secret_field_is_unchanged(text: str, places: list[int]) 
         assert masked(*cut(text.encode(), places)) == text
 
 
-alphabet = st.sampled_from(['"secret"', '"password"', ":", " ", '"', "\\", "{", "}", "[", "]", ",", "1", "-", "x", "\n"])
+alphabet = st.sampled_from(
+    ['"secret"', '"password"', ":", " ", '"', "\\", "{", "}", "[", "]", ",", "1", "-", "x", "\n"]
+)
 
 
 @given(pieces=st.lists(alphabet, max_size=40), places=st.lists(st.integers(0, 10_000), max_size=12))

@@ -129,7 +129,10 @@ def _override(values: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[
         for key in known[name][:-1]:
             table = table.setdefault(key, {})
             if not isinstance(table, dict):
-                raise ConfigError(f"{name} cannot be set: {key} is not a table in the configuration file")
+                raise ConfigError(
+                    f"{name} cannot be set: {key} is not a table in the configuration file",
+                    hint=f"write its settings under [{key}]",
+                )
         table[known[name][-1]] = _parsed(name, text)
         places[known[name]] = name
     return places

@@ -66,7 +66,6 @@ def bind(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}:{port}: {error.strerror}",
             hint="another program may be using the port; `--port` chooses a different one, 0 a free one",
         ) from error
-    listener.set_inheritable(True)
     return listener
 
 
@@ -86,6 +85,7 @@ class _Server(uvicorn.Server):
                 lifespan="on",
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,
                 server_header=False,
                 date_header=False,
                 backlog=BACKLOG,

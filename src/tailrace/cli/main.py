@@ -42,7 +42,7 @@ def main() -> None:
     cli.add_command(up.up)
     cli.add_command(trace.trace)
     try:
-        cli.main(standalone_mode=False, color=None if _may_colour() else False)
+        cli.main(prog_name="tailrace", standalone_mode=False, color=None if _may_colour() else False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(EXIT_INTERRUPTED)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -80,7 +80,8 @@ def view(config_path: Path | None, tape_id: str, what: str | None) -> None:
             case "events":
                 for timed in timed_events(frames):
                     mark = " (incomplete)" if timed.event.incomplete else ""
-                    click.echo(f"{timed.offset_ns / 1e6:12.3f} ms  {timed.event.event}{mark}  {timed.event.data}")
+                    data = (timed.event.data or "").replace("\n", "\\n")
+                    click.echo(f"{timed.offset_ns / 1e6:12.3f} ms  {timed.event.event}{mark}  {data}")
             case _:
                 _show(tape, list(frames))
 
@@ -151,14 +152,12 @@ def rm(config_path: Path | None, tape_ids: tuple[str, ...], older_than: str | No
         raise click.UsageError("name tapes, or give --older-than")
     with _library(config_path) as library:
         if older_than is not None:
-            named = 0
-            count = library.delete_before(time.time_ns() - parse_span(older_than))
+            count = asked = library.delete_before(time.time_ns() - parse_span(older_than))
         else:
             ids = {library.open(tape_id).id for tape_id in tape_ids}
-            named = len(ids)
-            count = library.delete(ids)
+            count, asked = library.delete(ids), len(ids)
     click.echo(f"deleted {count} tape{'' if count == 1 else 's'}", err=True)
-    if count < named:
+    if count < asked:
         click.echo("the others are still being recorded", err=True)
         sys.exit(1)
 

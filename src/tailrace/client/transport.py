@@ -127,5 +127,6 @@ def _place(url: str) -> str:
 def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientPayloadError):
         return "it is shorter than announced"
-    cause = getattr(error, "os_error", None)
-    return str(cause or error) or type(error).__name__
+    cause = getattr(error, "os_error", None) or getattr(error, "message", None)
+    said = str(cause or error) or type(error).__name__
+    return said.splitlines()[0].rstrip(":")  # what follows there is the place in the bytes

@@ -98,7 +98,7 @@ class Catalogue:
             logger.warning(
                 "upstream %s does not say which models it has: %s",
                 upstream.name,
-                error or "no answer in time",
+                str(error) or "no answer in time",
             )
 
 

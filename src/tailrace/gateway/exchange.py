@@ -126,7 +126,7 @@ class Exchange:
     async def _relay_answer(self, response: Response, send: Send) -> None:
         self._read_at_ns = time.perf_counter_ns()
         is_stream = headers.is_event_stream(response.headers)
-        if is_stream:
+        if is_stream and not headers.is_compressed(response.headers):
             self._watch = EndingWatch(self._request.dialect)
         recording = self._recording
         if recording is not None:

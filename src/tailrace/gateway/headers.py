@@ -16,6 +16,8 @@ _HOP_BY_HOP = frozenset({
 _SET_FOR_UPSTREAM = frozenset({"accept-encoding", "content-length", "expect", "host"})
 CREDENTIALS = frozenset({"api-key", "authorization", "x-api-key"})
 _OURS = "x-tailrace-"
+_CONTROLS = {code: " " for code in (*range(0x20), 0x7F) if chr(code) != "\t"}
+"""RFC 9110 section 5.5: what may not be in a value is sent on as a space."""
 
 
 def to_upstream(headers: Pairs, *, key: str | None) -> list[tuple[str, str]]:
@@ -37,9 +39,9 @@ def to_client(headers: Pairs, *, trace: str | None, is_stream: bool) -> list[tup
     if is_stream:
         dropped |= {"cache-control", "x-accel-buffering", "content-length"}
     passed = [
-        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        (name.lower().encode("latin-1"), value.translate(_CONTROLS).encode("latin-1"))
         for name, value in headers
-        if name.lower() not in dropped
+        if name.lower() not in dropped and not name.lower().startswith(_OURS)
     ]
     if is_stream:
         passed += [(b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no")]
@@ -55,6 +57,11 @@ def is_event_stream(headers: Pairs) -> bool:
     """Whether the answer is an event stream, by its media type without parameters."""
     kind = next((value for name, value in headers if name.lower() == "content-type"), "")
     return kind.partition(";")[0].strip().lower() == "text/event-stream"
+
+
+def is_compressed(headers: Pairs) -> bool:
+    """Whether the bytes of the answer say nothing until they are decompressed: no event can be seen or put in."""
+    return any(name.lower() == "content-encoding" and value.lower() != "identity" for name, value in headers)
 
 
 def _dropped(headers: Pairs) -> frozenset[str]:

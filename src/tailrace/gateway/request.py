@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from tailrace.gateway.refusal import Receive, Refusal, Scope
 from tailrace.llm import Dialect, of_path
@@ -72,24 +72,27 @@ async def read_body(receive: Receive, headers: tuple[tuple[str, str], ...], limi
     """The whole body. Raises `Refusal` (413) over the limit, and `ClientLeftError`."""
     announced = _field(headers, "content-length")
     size = int(announced) if announced.isdecimal() else 0
+    received = 0
     parts: list[bytes] = []
     more = True
     while more:
-        if size > limit_bytes:
-            raise Refusal(413, "body_too_large", f"the body has at least {size} bytes, expected at most {limit_bytes}")
+        _check_size(size, limit_bytes)
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientLeftError
         parts.append(message.get("body", b""))
+        received += len(parts[-1])
         more = message.get("more_body", False)
-        size = max(size, sum(map(len, parts)))
+        size = max(size, received)
+    _check_size(size, limit_bytes)
     return b"".join(parts)
 
 
 def split_path(path: str) -> tuple[str, str]:
     """Path and query, the query with its question mark. Raises `Refusal` for a path that climbs."""
     path, mark, query = path.partition("?")
-    if any(part.lower().replace("%2e", ".") in (".", "..") for part in path.split("/")):
+    as_read = unquote(path, "latin-1").replace("\\", "/")  # by a server that decodes first and divides then
+    if any(part in (".", "..") for part in as_read.split("/")):
         raise Refusal(400, "invalid_path", "the path has a segment that is . or ..")
     return path, mark + query
 
@@ -130,6 +133,11 @@ def with_model(request: Request, model: str | None) -> Request:
     body = loads(request.body)
     body["model"] = model
     return replace(request, model=model, body=dumps(body))
+
+
+def _check_size(size: int, limit_bytes: int) -> None:
+    if size > limit_bytes:
+        raise Refusal(413, "body_too_large", f"the body has at least {size} bytes, expected at most {limit_bytes}")
 
 
 def _field(headers: tuple[tuple[str, str], ...], name: str) -> str:

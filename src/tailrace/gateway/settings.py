@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -64,8 +65,10 @@ class OpenAIUpstreamSettings(Settings):
     @field_validator("base_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")) or any(mark in value for mark in "?# "):
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or any(mark in value for mark in "?# "):
             raise ValueError("expected an http:// or https:// address without query")
+        _ = parts.port  # raises ValueError when it is none
         return value.rstrip("/")
 
 

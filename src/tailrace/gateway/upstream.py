@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from tailrace.client.transport import READ_ERRORS, Response, Transport, broken
-from tailrace.errors import ConfigError, UpstreamError
+from tailrace.errors import ConfigError, UpstreamBroken, UpstreamError
 from tailrace.gateway import headers
 from tailrace.gateway.settings import OpenAIUpstreamSettings
 from tailrace.llm.codec import Object, load_object
 from tailrace.llm.dialect import objects
 
+STATUSES = range(200, 600)
 MAX_MODELS_BYTES = 4 * 1024 * 1024
 
 logger = logging.getLogger("tailrace.gateway")
@@ -70,7 +71,11 @@ class HttpUpstream:
 
     async def open(self, method: str, path: str, request_headers: Iterable[tuple[str, str]], body: bytes) -> Response:
         fields = headers.to_upstream(list(request_headers), key=self._key)
-        return await self._transport.open(method, self._base_url + path, fields, body)
+        response = await self._transport.open(method, self._base_url + path, fields, body)
+        if response.status not in STATUSES:
+            response.close()
+            raise UpstreamBroken(f"{self.name} answered with status {response.status}, expected 200 to 599")
+        return response
 
     async def models(self) -> list[Object]:
         if self._models:

@@ -85,26 +85,23 @@ def reversed_frames(block: Block) -> Iterator[Frame]:
 
 
 def _frames(block: Block, positions: Iterable[int]) -> Iterator[Frame]:
-    offsets, lengths, origins = _read_index(block)
-    data = _inflated(block, block.data)
+    offsets, lengths, origins, data = _read(block)
     ends = [0, *accumulate(lengths)]
-    if len(data) != ends[-1]:
-        raise LibraryError(f"a block has {len(data)} bytes of frames, expected {ends[-1]}")
     for position in positions:
         chunk = data[ends[position] : ends[position + 1]]
         yield Frame(block.first_number + position, offsets[position], _ORIGINS[origins[position]], chunk)
 
 
 def _pack_one(blocks: Sequence[Block]) -> Block:
-    parts = [_read_index(block) for block in blocks]
+    parts = [_read(block) for block in blocks]
     offsets = array("Q", chain.from_iterable(part[0] for part in parts))
     lengths = array("I", chain.from_iterable(part[1] for part in parts))
     origins = b"".join(part[2] for part in parts)
+    data = b"".join(part[3] for part in parts)
     # Offsets never decrease, so the differences fit the same unsigned type.
     gaps = array("Q", offsets[:1])
     gaps.extend(map(sub, offsets[1:], offsets[:-1]))
     index = _shuffled(_little(gaps).tobytes(), 8) + _shuffled(_little(lengths).tobytes(), 4) + origins
-    data = b"".join(_inflated(block, block.data) for block in blocks)
     return Block(
         blocks[0].first_number,
         len(offsets),
@@ -118,7 +115,8 @@ def _raw_index(offsets: array[int], lengths: array[int], origins: Iterable[int])
     return _little(offsets).tobytes() + _little(lengths).tobytes() + bytes(origins)
 
 
-def _read_index(block: Block) -> tuple[array[int], array[int], bytes]:
+def _read(block: Block) -> tuple[array[int], array[int], bytes, bytes]:
+    """Offsets, lengths, origins and bytes. Raises `LibraryError` when they do not fit together."""
     count = block.frame_count
     index = _inflated(block, block.index)
     if block.codec not in (RAW, PACKED) or len(index) != 13 * count:
@@ -133,7 +131,10 @@ def _read_index(block: Block) -> tuple[array[int], array[int], bytes]:
     _little(offsets), _little(lengths)
     if block.codec == PACKED:
         offsets = array("Q", accumulate(offsets))
-    return offsets, lengths, origins
+    data = _inflated(block, block.data)
+    if len(data) != sum(lengths):
+        raise LibraryError(f"a block has {len(data)} bytes of frames, expected {sum(lengths)}")
+    return offsets, lengths, origins, data
 
 
 def _inflated(block: Block, blob: bytes) -> bytes:

@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Reversible, Sequence
 
+from tailrace.errors import LibraryError
 from tailrace.tape import blocks
 from tailrace.tape.stores import Packing, Store
 from tailrace.tape.tape import Frame, Summary, Tape
@@ -83,10 +84,21 @@ def pack(store: Store, tape_ids: Sequence[str], summarise: Summarise | None, wri
         except Exception:
             logger.exception("tape %s stays unpacked", tape_id)
             waiting = [step for step in waiting if step.tape_id != tape_id]
+    _write(waiting, write)
+
+
+def _write(steps: Sequence[Packing], write: Write) -> None:
     try:
-        write(waiting)
+        write(steps)
+    except LibraryError as error:
+        logger.error("%s; tapes that have just ended stay unpacked until recording starts again", error)
     except Exception:
-        logger.exception("%d tapes stay unpacked", len(waiting))
+        tape_ids = list(dict.fromkeys(step.tape_id for step in steps))
+        if len(tape_ids) == 1:
+            logger.exception("tape %s stays unpacked", tape_ids[0])
+            return
+        for tape_id in tape_ids:  # what cannot be written of one must not keep the others from being packed
+            _write([step for step in steps if step.tape_id == tape_id], write)
 
 
 def _steps(store: Store, tape_id: str, summarise: Summarise | None) -> Iterator[Packing]:

@@ -199,7 +199,7 @@ class Recording:
         return saving + [frame for frame in pending if frame[0] > last]
 
     def _append(self, data: bytes, at_ns: int, origin: int) -> None:
-        if not (self.is_kept and self._budget.admits(len(data))):
+        if self.ending is not None or not self.is_kept or not self._budget.admits(len(data)):
             self._lose(len(data))
             return
         self.frame_count += 1

@@ -19,12 +19,11 @@ from weakref import WeakSet
 import apsw
 
 from tailrace.errors import LibraryError, LibraryUnavailable, TapeNotFound
-from tailrace.tape import blocks
 from tailrace.tape.blocks import Block
 from tailrace.tape.recording import Batch
 from tailrace.tape.stores.owner import Owner, is_gone
 from tailrace.tape.stores.store import Packing
-from tailrace.tape.tape import Exchange, Filter, Headers, Kind, Origin, Outcome, Page, Tape
+from tailrace.tape.tape import Exchange, Filter, Headers, Kind, Outcome, Page, Tape
 from tailrace.tape.ulid import first_id_at
 
 APPLICATION_ID = 0x54_4C_52_43  # "TLRC", in the file's header
@@ -161,13 +160,17 @@ class SqliteStore:
             execute(_Q["set_response_headers"], {"key": key, "headers": json.dumps(response.headers)})
         if batch.block is not None:
             self._insert_block(key, batch.block)
+        if batch.block is not None or batch.ending is not None:
+            execute(_Q["set_counts"], {
+                "key": key, "chunk_count": batch.chunk_count, "byte_count": batch.byte_count,
+                "lost_bytes": batch.lost_bytes, "first_byte_ns": batch.first_byte_ns,
+                "last_byte_ns": batch.last_byte_ns,
+            })  # fmt: skip
         if batch.ending is None:
             return False
         execute(_Q["end_tape"], {
             "key": key, "outcome": batch.ending.outcome, "error": batch.ending.error,
-            "duration_ns": batch.ending.offset_ns, "chunk_count": batch.chunk_count,
-            "byte_count": batch.byte_count, "lost_bytes": batch.lost_bytes,
-            "first_byte_ns": batch.first_byte_ns, "last_byte_ns": batch.last_byte_ns,
+            "duration_ns": batch.ending.offset_ns,
         })  # fmt: skip
         return True
 
@@ -210,30 +213,11 @@ class SqliteStore:
 
     def crash_abandoned(self) -> list[str]:
         gone = [owner for (owner,) in self._rows("owners", {}) if is_gone(self._path, owner)]
-        crashed = [str(tape_id) for owner in gone for (tape_id,) in self._rows("ids_of_owner", {"owner": owner})]
-        if crashed:
-            with self._transaction():
-                for tape_id in crashed:
-                    self._writer.execute(_Q["crash_tape"], {"id": tape_id, **self._counts(tape_id)})
-        return crashed
-
-    def _counts(self, tape_id: str) -> dict[str, int | None]:
-        """What a clean ending would have counted, read from the frames."""
-        sent = chunk_count = byte_count = 0
-        first_ns: int | None = None
-        last_ns: int | None = None
-        for block in self.blocks(tape_id, 0):
-            for frame in blocks.frames(block):
-                sent = frame.offset_ns
-                if frame.origin is Origin.UPSTREAM:
-                    chunk_count += 1
-                    byte_count += len(frame.data)
-                    first_ns = frame.offset_ns if first_ns is None else first_ns
-                    last_ns = frame.offset_ns
-        return {
-            "chunk_count": chunk_count, "byte_count": byte_count, "first_byte_ns": first_ns,
-            "last_byte_ns": last_ns, "last_ns": sent or None,
-        }  # fmt: skip
+        if not gone:
+            return []
+        with self._transaction():
+            rows = (row for owner in gone for row in self._writer.execute(_Q["crash_tapes"], {"owner": owner}))
+            return [str(tape_id) for (tape_id,) in rows]
 
     def delete(self, tape_ids: Iterable[str]) -> int:
         count = 0
@@ -379,8 +363,8 @@ def _tape(row: Mapping[str, Any]) -> Tape:
         last_byte_ns=row["last_byte_ns"],
         first_content_ns=row["first_content_ns"],
         duration_ns=row["duration_ns"],
-        chunk_count=row.get("open_chunks") or row["chunk_count"],
-        byte_count=row.get("open_bytes") or row["byte_count"],
+        chunk_count=row["chunk_count"],
+        byte_count=row["byte_count"],
         lost_bytes=row["lost_bytes"],
         input_tokens=row["input_tokens"],
         output_tokens=row["output_tokens"],

@@ -1,0 +1,59 @@
+-- The tables as the numbered migrations leave them: to read, never run. A test keeps it equal to them.
+
+-- One row a tape, light enough that a list never reads a body.
+-- Times named _ns are nanoseconds since started_at_ns, which is Unix time in nanoseconds.
+CREATE TABLE tapes (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    owner TEXT,                      -- who is recording it; NULL once it has ended
+    started_at_ns INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,
+    dialect TEXT NOT NULL,
+    upstream TEXT,
+    model TEXT,
+    session TEXT,
+    tags TEXT NOT NULL DEFAULT '{}',
+    status INTEGER,
+    outcome TEXT,                    -- NULL while it is being recorded
+    error TEXT,
+    head_ns INTEGER,
+    first_byte_ns INTEGER,
+    last_byte_ns INTEGER,
+    first_content_ns INTEGER,
+    duration_ns INTEGER,
+    chunk_count INTEGER NOT NULL DEFAULT 0,
+    byte_count INTEGER NOT NULL DEFAULT 0,
+    lost_bytes INTEGER NOT NULL DEFAULT 0,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    finish_reason TEXT,
+    packed INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE INDEX tapes_unfinished ON tapes (owner) WHERE owner IS NOT NULL;
+CREATE INDEX tapes_unpacked ON tapes (key) WHERE packed = 0;
+CREATE INDEX tapes_session ON tapes (session, id) WHERE session IS NOT NULL;
+
+-- The request and the response's head.
+CREATE TABLE exchanges (
+    tape_key INTEGER PRIMARY KEY REFERENCES tapes (key) ON DELETE CASCADE,
+    request_headers TEXT NOT NULL,
+    request_body BLOB NOT NULL,
+    request_deflated INTEGER NOT NULL DEFAULT 0,
+    response_headers TEXT NOT NULL DEFAULT '[]'
+);
+
+-- Frames in bulk: many small blocks while a tape grows, one (or few) when it has been packed.
+CREATE TABLE blocks (
+    key INTEGER PRIMARY KEY,
+    tape_key INTEGER NOT NULL REFERENCES tapes (key) ON DELETE CASCADE,
+    first_number INTEGER NOT NULL,
+    frame_count INTEGER NOT NULL,
+    codec INTEGER NOT NULL,
+    frame_index BLOB NOT NULL,
+    data BLOB NOT NULL
+);
+
+CREATE UNIQUE INDEX blocks_of_tape ON blocks (tape_key, first_number);

@@ -1,0 +1,151 @@
+"""The whole application on a socket: who is let in, whether it is well, and what only the inside shows."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.client import CHAT, chat_body
+from support.server import InProcess, Server, eventually, scripted, write_config
+from support.upstream import DONE, STREAM_HEAD, ScriptedUpstream, chunk, event, send, stall, streamed
+from tailrace.app.application import Application
+from tailrace.app.config import load_config
+from tailrace.errors import ConfigError, LibraryUnavailable
+
+
+@pytest.fixture
+def inside(tmp_path: Path, upstream: ScriptedUpstream) -> Iterator[InProcess]:
+    with InProcess(write_config(tmp_path, [scripted(upstream.url)])).running() as running:
+        yield running
+
+
+PATHS = [CHAT, "/v1/models", "/relay/scripted/x", "/healthz", "/readyz", "/nowhere"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_another_name_is_forbidden_on_every_path(server: Server, path: str) -> None:
+    answer = server.ask("POST" if path == CHAT else "GET", path, b"", "Host: evil.example")
+
+    assert answer.status == 403
+    error = answer.json()["error"]
+    assert (error["type"], error["code"]) == ("permission_error", "forbidden")
+    assert "evil.example" in error["message"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_another_page_is_forbidden_on_every_path(server: Server, path: str) -> None:
+    answer = server.ask("POST" if path == CHAT else "GET", path, b"", "Origin: https://evil.example")
+
+    assert answer.status == 403
+
+
+def test_a_page_of_its_own_may_call(server: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*streamed(DONE))
+
+    assert server.chat(f"Origin: http://localhost:{server.port}").read_all() == DONE
+
+
+def test_it_is_alive(server: Server) -> None:
+    answer = server.ask("GET", "/healthz")
+
+    assert (answer.status, answer.json()) == (200, {"status": "ok"})
+
+
+def test_it_is_ready_and_says_what_of(server: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(send(STREAM_HEAD), stall())
+    streaming = server.chat()
+
+    answer = server.ask("GET", "/readyz")
+
+    assert answer.status == 200
+    body = answer.json()
+    assert body["status"] == "ready"
+    assert body["library"]["writable"] is True
+    assert body["library"]["lost_bytes"] == 0
+    assert body["upstreams"] == {"scripted": "ok"}
+    assert body["streams"] == 1
+    streaming.client.close()
+
+
+def test_it_describes_itself(server: Server) -> None:
+    body = server.ask("GET", "/openapi.json").json()
+
+    assert {"/healthz", "/readyz"} <= set(body["paths"])
+
+
+def test_what_is_not_there_is_not_found(server: Server) -> None:
+    assert server.ask("GET", "/nowhere").status == 404
+
+
+def test_a_second_request_on_a_connection_is_answered(server: Server, upstream: ScriptedUpstream) -> None:
+    client = server.client()
+    for _ in range(3):
+        upstream.answer(*streamed(event("a"), DONE))
+        assert client.request("POST", CHAT, chat_body()).read_all() == event("a") + DONE
+
+
+def test_requests_that_come_at_once_on_a_connection_are_answered_in_turn(
+    server: Server, upstream: ScriptedUpstream
+) -> None:
+    upstream.answer(*streamed(event("a"), DONE))
+    client = server.client()
+    client.send(client.request_bytes("POST", CHAT, chat_body()) + client.request_bytes("GET", "/healthz"))
+
+    first = client.answer()
+    assert first.read_all() == event("a") + DONE
+    second = client.answer(first)
+    assert second.json() == {"status": "ok"}
+
+
+def test_small_packets_are_sent_at_once_on_both_sides(inside: InProcess, upstream: ScriptedUpstream) -> None:
+    upstream.answer(send(STREAM_HEAD), send(chunk(event("a"))), stall())
+    answer = inside.chat()
+    answer.read_until(1)
+
+    (to_client,) = inside.server.server_state.connections
+    session = inside.application._transport._session
+    assert session is not None
+    (to_upstream,) = session.connector._acquired
+    sockets = [protocol.transport.get_extra_info("socket") for protocol in (to_client, to_upstream)]
+
+    assert [sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for sock in sockets] == [1, 1]
+
+
+def test_no_exchange_is_left_behind(inside: InProcess, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*streamed(event("a"), DONE))
+    inside.chat().read_all()
+    upstream.answer(send(STREAM_HEAD), stall())
+    left = inside.chat()
+    assert inside.application.gateway.active_count == 1
+
+    left.client.reset()
+
+    eventually(lambda: inside.application.gateway.active_count == 0, "an exchange is left")
+
+
+def test_a_library_that_cannot_be_opened_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "tapes.db").mkdir()
+
+    with pytest.raises(LibraryUnavailable):
+        Application(load_config(write_config(tmp_path, [scripted("http://127.0.0.1:9")]), {}))
+
+
+def test_an_upstream_that_cannot_be_made_closes_the_library_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    file = write_config(tmp_path, [scripted("http://127.0.0.1:9", key_env="NO_SUCH_KEY")])
+
+    with pytest.raises(ConfigError):
+        Application(load_config(file, {}))
+
+    assert not list(tmp_path.glob("tapes.db-wal"))
+
+
+def test_another_name_that_is_configured_is_answered(start: Callable[..., Server]) -> None:
+    server = start(server={"allowed_hosts": ["box.example"]})
+
+    assert server.ask("GET", "/healthz", b"", "Host: box.example", "Origin: https://box.example").status == 200

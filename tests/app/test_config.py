@@ -1,0 +1,218 @@
+"""The configuration: what is read, what overrides what, and how a mistake is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tailrace.app.config import Config, load_config, variables
+from tailrace.errors import ConfigError
+from tailrace.gateway import LocalUpstreamSettings, OpenAIUpstreamSettings
+
+UPSTREAM = '[[upstream]]\nname = "a"\nkind = "openai"\nbase_url = "http://a/v1"\n'
+
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Write:
+    """Writes a configuration file and gives its path."""
+
+    def write(text: str) -> Path:
+        file = tmp_path / "tailrace.toml"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
+
+
+def mistake(file: Path | None, **environ: str) -> ConfigError:
+    with pytest.raises(ConfigError) as error:
+        load_config(file, environ)
+    assert "\n" not in str(error.value)
+    assert error.value.hint
+    assert "\n" not in error.value.hint
+    return error.value
+
+
+def test_nothing_configured_is_a_local_model_on_loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    config = load_config(None, {})
+
+    assert (config.server.host, config.server.port) == ("127.0.0.1", 8080)
+    assert config.upstream == (LocalUpstreamSettings(name="local", kind="local"),)
+
+
+def test_a_file_is_read(written: Write) -> None:
+    config = load_config(written(f"server.port = 9\n[gateway.deadlines]\nidle_s = 1.5\n{UPSTREAM}"), {})
+
+    assert config.server.port == 9
+    assert config.gateway.deadlines.idle_s == 1.5
+    assert config.upstream == (OpenAIUpstreamSettings(name="a", kind="openai", base_url="http://a/v1"),)
+
+
+def test_the_file_is_the_one_that_was_named_then_the_variables_then_the_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, port in (("tailrace.toml", 1), ("two.toml", 2), ("three.toml", 3)):
+        Path(name).write_text(f"server.port = {port}", encoding="utf-8")
+
+    assert load_config(None, {}).server.port == 1
+    assert load_config(None, {"TAILRACE_CONFIG": "two.toml"}).server.port == 2
+    assert load_config(Path("three.toml"), {"TAILRACE_CONFIG": "two.toml"}).server.port == 3
+
+
+def test_a_variable_overrides_the_file(written: Write) -> None:
+    file = written("server = { port = 1, host = 'localhost' }")
+    environ = {"TAILRACE_SERVER_PORT": "2", "TAILRACE_GATEWAY_DEADLINES_IDLE_S": "0.5", "OTHER": "x"}
+
+    config = load_config(file, environ)
+
+    assert (config.server.port, config.server.host) == (2, "localhost")
+    assert config.gateway.deadlines.idle_s == 0.5
+
+
+def test_a_list_in_a_variable_is_json(written: Write) -> None:
+    config = load_config(written(""), {"TAILRACE_SERVER_ALLOWED_HOSTS": '["a:1", "b:2"]'})
+
+    assert config.server.allowed_hosts == ("a:1", "b:2")
+
+
+def test_every_setting_has_its_variable() -> None:
+    assert variables()["TAILRACE_LIBRARY_URL"] == ("library", "url")
+    assert variables()["TAILRACE_GATEWAY_DEADLINES_CONNECT_S"] == ("gateway", "deadlines", "connect_s")
+    assert not [name for name in variables() if "UPSTREAM" in name]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("sqlite:///tapes.db", "sqlite:///{folder}/tapes.db"),
+        ("sqlite:////var/tapes.db", "sqlite:////var/tapes.db"),
+        ("sqlite:///~/tapes.db", "sqlite:///~/tapes.db"),
+    ],
+)
+def test_a_relative_library_is_beside_the_file(written: Write, url: str, expected: str) -> None:
+    file = written(f'library.url = "{url}"')
+
+    assert load_config(file, {}).library.url == expected.format(folder=file.parent)
+
+
+def test_a_relative_model_is_beside_the_file(written: Write) -> None:
+    file = written('[[upstream]]\nname = "l"\nkind = "local"\nmodel_path = "m.gguf"\n')
+
+    (upstream,) = load_config(file, {}).upstream
+
+    assert isinstance(upstream, LocalUpstreamSettings)
+    assert upstream.model_path == file.parent / "m.gguf"
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("[sever]\n", "there is no key sever", "did you mean server? allowed are "),
+        ("[server]\nprot = 1\n", "there is no key server.prot", "did you mean port? allowed are "),
+        ("[gateway.deadlines]\nidle = 1\n", "there is no key gateway.deadlines.idle", "did you mean idle_s? "),
+        (UPSTREAM + "base_ulr = 1\n", "there is no key upstream.0.base_ulr", "did you mean base_url? allowed are "),
+        ("[server]\nport = 70000\n", "server.port = 70000: ", "see docs/reference/configuration.md"),
+        ('[server]\nport = "x"\n', "server.port = 'x': ", "see docs/reference/configuration.md"),
+        ("[gateway.deadlines]\nidle_s = 0\n", "gateway.deadlines.idle_s = 0: ", "see docs/"),
+        ('[library]\nredact = "none"\n', "library.redact = 'none': ", "see docs/"),
+        ('[[upstream]]\nname = "a"\nkind = "openai"\n', "upstream.0.base_url is missing", "see docs/"),
+        ('[[upstream]]\nname = "a"\nkind = "other"\n', "upstream.0.kind is missing or unknown", "allowed are "),
+        ('[[upstream]]\nname = "a"\n', "upstream.0.kind is missing or unknown", "allowed are "),
+        ('[[upstream]]\nname = "A b"\nkind = "local"\n', "upstream.0.name = 'A b': ", "see docs/"),
+        (UPSTREAM + UPSTREAM, "two upstreams are named 'a'", "see docs/"),
+        ("upstream = []\n", "upstream = []: ", "see docs/"),
+        ("upstream = 7\n", "upstream = 7: ", "see docs/"),
+        ("server = 7\n", "server = 7: ", "see docs/"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_answered_with_the_key_the_file_and_what_is_allowed(
+    written: Write,
+    text: str,
+    message: str,
+    hint: str,
+) -> None:
+    file = written(text)
+
+    error = mistake(file)
+
+    assert str(error).startswith(f"{file}: ")
+    assert message in str(error)
+    assert (error.hint or "").startswith(hint)
+
+
+@pytest.mark.parametrize("text", ["server = {", "a b", "\x00"])
+def test_what_is_not_toml_is_said_with_the_place(written: Write, text: str) -> None:
+    file = written(text)
+
+    assert str(mistake(file)).startswith(f"{file} is not TOML: ")
+
+
+def test_what_is_not_utf_8_is_not_toml(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_bytes(b"\xff\xfe")
+
+    assert str(mistake(file)).startswith(f"{file} is not TOML: ")
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "none.toml"
+
+    assert str(mistake(file)) == f"cannot read the configuration {file}: No such file or directory"
+    assert str(mistake(None, TAILRACE_CONFIG=str(file))).startswith("cannot read the configuration ")
+    assert str(mistake(tmp_path)) == f"cannot read the configuration {tmp_path}: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message", "hint"),
+    [
+        ("SERVER_PROT", "1", "the variable {} sets nothing", "did you mean TAILRACE_SERVER_PORT? "),
+        ("UPSTREAM", "x", "the variable {} sets nothing", ""),
+        ("SERVER_PORT", "x", "{}: server.port = 'x': ", "see docs/"),
+        ("SERVER_ALLOWED_HOSTS", "a:1", "{}: server.allowed_hosts = 'a:1': ", "see docs/"),
+        ("SERVER_ALLOWED_HOSTS", "[a]", "{} = '[a]' is not a list in JSON: ", 'write ["a", "b"]'),
+    ],
+)
+def test_a_mistake_in_a_variable_is_answered_with_its_name(
+    written: Write,
+    name: str,
+    value: str,
+    message: str,
+    hint: str,
+) -> None:
+    error = mistake(written(""), **{f"TAILRACE_{name}": value})
+
+    assert str(error).startswith(message.format(f"TAILRACE_{name}"))
+    assert (error.hint or "").startswith(hint)
+
+
+def test_a_variable_cannot_reach_into_what_is_no_table(written: Write) -> None:
+    error = mistake(written("server = 7"), TAILRACE_SERVER_PORT="1")
+
+    assert str(error) == "TAILRACE_SERVER_PORT cannot be set: server is not a table in the configuration file"
+
+
+@pytest.mark.parametrize(
+    ("table", "header", "field"),
+    [
+        ({}, "authorization", "api_key"),
+        ({"redact_headers": ["X-Mine"]}, "x-mine", "api_key"),
+    ],
+)
+def test_a_redactor_leaves_out_what_is_configured(table: dict[str, object], header: str, field: str) -> None:
+    redactor = Config.model_validate({"library": table}).library.redactor()
+
+    assert "secret-value" not in str(redactor.headers(((header, "secret-value"),)))
+
+
+def test_redaction_can_be_off() -> None:
+    redactor = Config.model_validate({"library": {"redact": "off"}}).library.redactor()
+
+    assert redactor.headers((("authorization", "secret-value"),)) == (("authorization", "secret-value"),)

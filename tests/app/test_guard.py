@@ -1,0 +1,80 @@
+"""Who may call: exact names and origins, nothing that only looks like one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tailrace.app.guard import Guard, is_loopback
+
+
+def objection(guard: Guard, **fields: str) -> str | None:
+    return guard.objection({"headers": [(name.encode(), value.encode()) for name, value in fields.items()]})
+
+
+@pytest.fixture
+def guard() -> Guard:
+    return Guard("127.0.0.1", 8080, hosts=["Box.Example:8080"])
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8080", "localhost:8080", "LOCALHOST:8080", "[::1]:8080", "box.example:8080"]
+)
+def test_its_own_names_are_answered(guard: Guard, host: str) -> None:
+    assert objection(guard, host=host) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example:8080", "127.0.0.1", "127.0.0.1:80", "127.0.0.1:8081", "localhost.evil.example:8080",
+        "127.0.0.1:8080.evil.example", "127.0.0.1:8080 ", "box.example", "", "127.0.0.2:8080", "0.0.0.0:8080",
+    ],
+)  # fmt: skip
+def test_any_other_name_is_refused(guard: Guard, host: str) -> None:
+    said = objection(guard, host=host)
+
+    assert said is not None
+    assert "server.allowed_hosts" in said
+    assert host.strip() in said
+
+
+def test_no_name_at_all_is_refused(guard: Guard) -> None:
+    assert objection(guard) is not None
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:8080", "http://localhost:8080", "http://box.example:8080"])
+def test_its_own_pages_may_call(guard: Guard, origin: str) -> None:
+    assert objection(guard, host="127.0.0.1:8080", origin=origin) is None
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["http://evil.example", "null", "", "http://127.0.0.1:8081", "http://127.0.0.1:8080.evil.example", "file://"],
+)
+def test_other_pages_may_not(guard: Guard, origin: str) -> None:
+    said = objection(guard, host="127.0.0.1:8080", origin=origin)
+
+    assert said is not None
+    assert origin in said
+
+
+def test_the_usual_port_need_not_be_named() -> None:
+    guard = Guard("127.0.0.1", 80)
+
+    assert objection(guard, host="localhost", origin="http://localhost") is None
+    assert objection(guard, host="localhost:80") is None
+
+
+def test_an_ipv6_address_is_written_in_brackets() -> None:
+    assert objection(Guard("::1", 9), host="[::1]:9") is None
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True),
+        ("0.0.0.0", False), ("::", False), ("192.168.1.2", False), ("example.com", False), ("", False),
+    ],
+)  # fmt: skip
+def test_an_address_is_loopback_or_not(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

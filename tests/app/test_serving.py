@@ -1,0 +1,117 @@
+"""Starting: what can go wrong goes wrong before anything is started, in one line with a way out."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.server import Server, environment, scripted, write_config
+from tailrace.app.serving import bind
+from tailrace.errors import ConfigError
+
+
+def test_a_free_port_is_taken_and_kept_from_children() -> None:
+    with bind("127.0.0.1", 0) as listener:
+        assert listener.getsockname()[1] > 0
+        assert not listener.get_inheritable()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
+def test_an_address_that_others_can_reach_is_refused(host: str) -> None:
+    with pytest.raises(ConfigError, match=f"server.host is {host}: without keys") as error:
+        bind(host, 0)
+
+    assert error.value.hint == "use 127.0.0.1, and a proxy with access control in front where others need it"
+
+
+def test_a_port_in_use_is_said() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use") as error:
+            bind("127.0.0.1", port)
+
+    assert "--port" in (error.value.hint or "")
+
+
+def up(*arguments: str, cwd: Path, **env: str) -> tuple[int, str, str, str]:
+    """`tailrace up` that is expected to fail: exit code, standard output, the error and the hint."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tailrace.cli.main", "up", *arguments],
+        capture_output=True, text=True, timeout=30, check=False, cwd=cwd, env=environment(**env),
+    )  # fmt: skip
+    error, blank, hint = done.stderr.removesuffix("\n").partition("\n\n")
+    assert blank, f"no hint: {done.stderr}"
+    return done.returncode, done.stdout, error, hint
+
+
+def test_every_mistake_is_one_line_and_a_hint(tmp_path: Path) -> None:
+    """One test for the ways to begin wrongly, each in a process of its own."""
+    upstreams = [scripted("http://127.0.0.1:9")]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        cases: dict[str, tuple[dict[str, object], list[str], dict[str, str], str, str]] = {
+            "host": ({}, ["--host", "0.0.0.0"], {}, "error: server.host is 0.0.0.0: ", "use 127.0.0.1"),
+            "port": ({}, ["--port", str(port)], {}, f"error: cannot listen on 127.0.0.1:{port}: ", "another program"),
+            "library": ({"library": {"url": "sqlite:////proc/tapes.db"}}, [], {}, "error: ", ""),
+            "scheme": ({"library": {"url": "mysql://x"}}, [], {}, "error: library.url is 'mysql://x'", "three slashes"),
+            "key": ({"server": {"prot": 1}}, [], {}, "error: {file}: there is no key server.prot", "did you mean"),
+            "value": ({"server": {"grace_s": "x"}}, [], {}, "error: {file}: server.grace_s = 'x': ", "see docs/"),
+            "variable": ({}, [], {"TAILRACE_SERVER_PROT": "1"}, "error: the variable TAILRACE_", "did you mean"),
+            "key_env": ({}, [], {}, "error: upstream 'k' takes its key from NO_SUCH_KEY", "export NO_SUCH_KEY="),
+        }  # fmt: skip
+        for name, (tables, arguments, env, message, way_out) in cases.items():
+            folder = tmp_path / name
+            folder.mkdir()
+            more = [scripted("http://127.0.0.1:9", name="k", key_env="NO_SUCH_KEY")] if name == "key_env" else []
+            file = write_config(folder, [*upstreams, *more], **tables)
+
+            code, out, error, hint = up("--config", str(file), *arguments, cwd=folder, **env)
+
+            assert (code, out) == (2, ""), name
+            assert error.startswith(message.format(file=file)), f"{name}: {error}"
+            assert "\n" not in error, f"{name}: {error}"
+            assert hint.startswith(f"hint: {way_out}"), f"{name}: {hint}"
+            assert "\n" not in hint, f"{name}: {hint}"
+
+
+def test_what_is_not_toml_is_one_line_and_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "tailrace.toml").write_text("server = {", encoding="utf-8")
+
+    code, _, error, hint = up(cwd=tmp_path)
+
+    assert code == 2
+    assert error.startswith("error: tailrace.toml is not TOML: ")
+    assert "\n" not in error + hint
+
+
+def test_a_library_that_is_none_is_not_touched(tmp_path: Path) -> None:
+    file = write_config(tmp_path, [scripted("http://127.0.0.1:9")])
+    (tmp_path / "tapes.db").write_bytes(b"a letter to a friend" * 100)
+
+    code, _, error, _ = up("--config", str(file), cwd=tmp_path)
+
+    assert code == 2
+    assert str(tmp_path / "tapes.db") in error
+    assert (tmp_path / "tapes.db").read_bytes() == b"a letter to a friend" * 100
+
+
+def test_the_address_is_said_once_requests_are_answered(start: Callable[..., Server]) -> None:
+    server = start()
+
+    assert f"http://127.0.0.1:{server.port}/v1" in server.log
+    assert server.ask("GET", "/healthz").status == 200
+
+
+def test_a_name_is_a_host_too(tmp_path: Path) -> None:
+    with bind("localhost", 0) as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"

@@ -1,0 +1,388 @@
+"""Which request goes where, asked of the real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from support.client import CHAT, Answer, chat_body
+from support.server import Server, scripted, write_config
+from support.upstream import DONE, ScriptedUpstream, answered, streamed
+from tailrace.gateway import Gateway
+from tailrace.gateway.gateway import ENDPOINTS
+from tailrace.tape import Outcome
+
+KEY = "sk-of-the-gateway"
+
+
+@pytest.fixture(scope="module")
+def _shared_routed_server(
+    _shared_upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """Three upstreams, told apart by the path at which they are called."""
+    url = _shared_upstream.url
+    upstreams = [
+        scripted(url, name="first", base_url=f"{url}/first", models=["m", "both"]),
+        scripted(url, name="second", base_url=f"{url}/second/", models=["both", "org/m2"]),
+        scripted(url, name="keyed", base_url=f"{url}/keyed", models=["k"], key_env="KEYED_KEY"),
+    ]
+    folder = tmp_path_factory.mktemp("routed")
+    server = Server(write_config(folder, upstreams, gateway={"max_request_bytes": 1000}), KEYED_KEY=KEY)
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def routed(_shared_routed_server: Server, upstream: ScriptedUpstream) -> Iterator[Server]:
+    """`tailrace up` with the upstreams `first` (m, both), `second` (both, org/m2) and `keyed` (k)."""
+    yield _shared_routed_server
+    _shared_routed_server.hang_up()
+
+
+def error_of(answer: Answer) -> tuple[int, str, str]:
+    error = answer.json()["error"]
+    return answer.status, error["code"], error["message"]
+
+
+# By model
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "name_there"),
+    [
+        ("m", "/first/chat/completions", "m"),
+        ("first/m", "/first/chat/completions", "m"),
+        ("first/both", "/first/chat/completions", "both"),
+        ("second/both", "/second/chat/completions", "both"),
+        ("org/m2", "/second/chat/completions", "org/m2"),
+        ("second/org/m2", "/second/chat/completions", "org/m2"),
+        ("second/newer-than-the-list", "/second/chat/completions", "newer-than-the-list"),
+    ],
+)
+def test_a_request_goes_to_the_upstream_that_has_its_model(
+    routed: Server, upstream: ScriptedUpstream, model: str, target: str, name_there: str
+) -> None:
+    upstream.answer(*streamed(DONE))
+
+    answer = routed.chat(model=model)
+
+    assert answer.read_all() == DONE
+    call = upstream.next_call()
+    assert call.target == target
+    assert json.loads(call.body)["model"] == name_there
+    assert routed.tape(answer.trace).model == name_there
+
+
+def test_a_model_that_nobody_has_is_refused_with_those_there_are(routed: Server) -> None:
+    answer = routed.chat(model="gone")
+
+    assert error_of(answer) == (
+        404,
+        "model_not_found",
+        "no upstream has the model 'gone'; there is m, both, both, org/m2, k",
+    )
+    tape = routed.tape(answer.trace)
+    assert (tape.outcome, tape.upstream, tape.status) == (Outcome.STOPPED, None, 404)
+
+
+def test_a_model_that_two_have_is_refused_with_the_ways_to_choose(routed: Server) -> None:
+    answer = routed.chat(model="both")
+
+    assert error_of(answer) == (
+        400,
+        "model_ambiguous",
+        "more than one upstream has the model 'both': ask for one of first/both, second/both",
+    )
+
+
+def test_no_model_is_refused_where_there_is_a_choice(routed: Server) -> None:
+    assert error_of(routed.chat(model=None))[:2] == (400, "model_required")
+
+
+def test_no_model_is_no_matter_where_there_is_none(server: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*streamed(DONE))
+
+    assert server.chat(model=None).read_all() == DONE
+    assert "model" not in json.loads(upstream.next_call().body)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'"m"', b'{"model": 7}', b'{"model": "m", "stream": "yes"}', b"\xff"]
+)
+def test_a_body_that_is_not_the_json_that_is_expected_is_refused(routed: Server, body: bytes) -> None:
+    answer = routed.ask("POST", CHAT, body)
+
+    status, code, message = error_of(answer)
+    assert (status, code) == (400, "invalid_json")
+    assert message.startswith("the body is not the JSON object that is expected: ")
+    assert routed.outcome(answer.trace) is Outcome.STOPPED
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("path", sorted(ENDPOINTS))
+def test_an_endpoint_takes_post_only(routed: Server, path: str, method: str) -> None:
+    assert error_of(routed.ask(method, path)) == (405, "method_not_allowed", f"this path takes POST, not {method}")
+
+
+def test_a_body_over_the_limit_is_refused(routed: Server) -> None:
+    body = chat_body(padding="x" * 1000)
+
+    answer = routed.ask("POST", CHAT, body)
+
+    assert error_of(answer) == (
+        413,
+        "body_too_large",
+        f"the body has at least {len(body)} bytes, expected at most 1000",
+    )
+    assert routed.outcome(answer.trace) is Outcome.STOPPED
+
+
+def test_a_body_over_the_limit_is_refused_before_it_comes(routed: Server) -> None:
+    client = routed.client()
+    client.send(client.request_bytes("POST", CHAT, b"", "Content-Length: 5000000000"))
+
+    assert client.answer().status == 413
+
+
+def test_a_body_without_a_length_is_refused_when_it_passes_the_limit(routed: Server) -> None:
+    client = routed.client()
+    client.send(client.request_bytes("POST", CHAT, b"", "Transfer-Encoding: chunked"))
+    client.send(b"3e9\r\n" + b"x" * 1001 + b"\r\n")
+
+    assert error_of(client.answer())[:2] == (413, "body_too_large")
+
+
+def test_a_body_at_the_limit_is_taken(routed: Server, upstream: ScriptedUpstream) -> None:
+    body = chat_body(padding="")
+    body = chat_body(padding="x" * (1000 - len(body)))
+    upstream.answer(*streamed(DONE))
+
+    assert len(body) == 1000
+    assert routed.ask("POST", CHAT, body).read_all() == DONE
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/relay/first/../keyed/x", "/relay/first/./x", "/relay/first/%2e%2e/x", "/relay/first/a/%2E./x",
+        "/relay/first/..", "/relay/first/a%2f..%2fx", "/relay/first/..%5cx",
+    ],
+)  # fmt: skip
+def test_a_path_that_climbs_is_refused(routed: Server, path: str) -> None:
+    assert error_of(routed.ask("GET", path))[:2] == (400, "invalid_path")
+
+
+def test_an_upstream_that_there_is_not_is_refused(routed: Server) -> None:
+    assert error_of(routed.ask("GET", "/relay/nobody/x")) == (
+        404,
+        "upstream_not_found",
+        "no upstream 'nobody'; there is first, second, keyed",
+    )
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages"])
+def test_a_refusal_has_the_shape_of_the_api(routed: Server, path: str) -> None:
+    answer = routed.chat(path=path, model="gone")
+
+    body: dict[str, Any] = answer.json()
+    assert body["error"]["type"] == "invalid_request_error"
+    assert body.get("type") == ("error" if path == "/v1/messages" else None)
+    assert answer.header("content-type") == "application/json"
+
+
+def test_what_nobody_serves_is_not_found(routed: Server) -> None:
+    assert routed.ask("GET", "/v1/files").status == 404
+
+
+# What is passed on
+
+
+@pytest.mark.parametrize(
+    ("asked", "called"),
+    [
+        ("/relay/first/events?since=2024-01-01T00:00Z&x=%20%2F", "/first/events?since=2024-01-01T00:00Z&x=%20%2F"),
+        ("/relay/first/a%20b/c%2Fd", "/first/a%20b/c%2Fd"),
+        ("/relay/first/", "/first/"),
+        ("/relay/first//x", "/first//x"),
+        ("/relay/first/a..b/.hidden", "/first/a..b/.hidden"),
+        ("/relay/second/x", "/second/x"),
+    ],
+)  # fmt: skip
+def test_a_relayed_path_is_passed_on_letter_by_letter(
+    routed: Server, upstream: ScriptedUpstream, asked: str, called: str
+) -> None:
+    upstream.answer(*answered(200, b"{}"))
+
+    assert routed.ask("GET", asked).status == 200
+    assert upstream.next_call().target == called
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_a_relayed_request_keeps_its_method_and_its_body(
+    routed: Server, upstream: ScriptedUpstream, method: str
+) -> None:
+    upstream.answer(*answered(200, b"{}"))
+
+    routed.ask(method, "/relay/first/x", b"not JSON")
+
+    call = upstream.next_call()
+    assert (call.method, call.body) == (method, b"not JSON")
+
+
+def test_a_query_is_passed_on(routed: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*answered(200, b"{}"))
+
+    routed.chat(path="/v1/messages?beta=true")
+
+    assert upstream.next_call().target == "/first/messages?beta=true"
+
+
+def test_embeddings_are_passed_on_as_a_normal_answer(routed: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*answered(200, b'{"data":[]}'))
+
+    answer = routed.ask("POST", "/v1/embeddings", b'{"model":"m","input":"x"}')
+
+    assert answer.json() == {"data": []}
+    assert upstream.next_call().target == "/first/embeddings"
+    assert routed.outcome(answer.trace) is Outcome.COMPLETE
+
+
+# Credentials
+
+
+def test_the_upstreams_key_replaces_the_clients_credentials(routed: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*streamed(DONE))
+
+    routed.chat("Authorization: Bearer mine", "X-Api-Key: mine", "Api-Key: mine", model="k").read_all()
+
+    call = upstream.next_call()
+    assert call.header("authorization") == f"Bearer {KEY}"
+    assert call.header("x-api-key") is None
+    assert call.header("api-key") is None
+
+
+def test_the_clients_own_credentials_pass_where_there_is_no_key(routed: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*streamed(DONE))
+
+    answer = routed.chat("Authorization: Bearer mine-mine-mine", "X-Api-Key: also-mine-mine")
+    answer.read_all()
+
+    call = upstream.next_call()
+    assert call.header("authorization") == "Bearer mine-mine-mine"
+    assert call.header("x-api-key") == "also-mine-mine"
+    recorded = dict(routed.library.exchange(routed.tape(answer.trace).id).request_headers)
+    assert "mine-mine" not in recorded["authorization"]
+    assert "mine-mine" not in recorded["x-api-key"]
+
+
+def test_the_key_is_nowhere_in_the_library(routed: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*streamed(DONE))
+    answer = routed.chat(model="k")
+    answer.read_all()
+    routed.tape(answer.trace)
+
+    for file in routed.library_path.parent.glob("tapes.db*"):
+        assert KEY.encode() not in file.read_bytes()
+
+
+# Tailrace's own header fields
+
+
+def test_session_and_tags_are_recorded_and_not_sent(routed: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*streamed(DONE))
+
+    answer = routed.chat("X-Tailrace-Session: s 1", "X-Tailrace-Tags: team=search, run = 7,", "X-Tailrace-Other: x")
+
+    answer.read_all()
+    tape = routed.tape(answer.trace)
+    assert (tape.session, tape.tags) == ("s 1", {"team": "search", "run": "7"})
+    assert not [name for name, _ in upstream.next_call().headers if "tailrace" in name.lower()]
+
+
+@pytest.mark.parametrize(
+    ("field", "code"),
+    [
+        ("X-Tailrace-Tags: team", "invalid_tags"),
+        ("X-Tailrace-Tags: =x", "invalid_tags"),
+        ("X-Tailrace-Tags: " + ",".join(f"t{number}=1" for number in range(33)), "invalid_tags"),
+        ("X-Tailrace-Session: " + "s" * 201, "invalid_session"),
+    ],
+)
+def test_tags_and_sessions_that_cannot_be_kept_are_refused(routed: Server, field: str, code: str) -> None:
+    assert error_of(routed.chat(field))[:2] == (400, code)
+
+
+def test_a_request_that_is_not_to_be_recorded_leaves_no_tape(routed: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*streamed(DONE))
+
+    unrecorded = routed.chat("X-Tailrace-Record: off", "X-Tailrace-Session: secret")
+    assert unrecorded.read_all() == DONE
+    refused = routed.chat("X-Tailrace-Record: OFF", model="gone")
+    recorded = routed.chat(model="gone")
+
+    assert unrecorded.header("x-tailrace-trace") is None
+    assert refused.header("x-tailrace-trace") is None
+    routed.tape(recorded.trace)
+    assert routed.library.list(limit=1).tapes[0].id == recorded.trace
+
+
+# The list of models
+
+
+def test_the_models_of_all_upstreams_are_listed(routed: Server) -> None:
+    answer = routed.ask("GET", "/v1/models")
+
+    body = answer.json()
+    assert body["object"] == "list"
+    assert [(model["upstream"], model["id"]) for model in body["data"]] == [
+        ("first", "m"), ("first", "both"), ("second", "both"), ("second", "org/m2"), ("keyed", "k"),
+    ]  # fmt: skip
+    assert body["data"][0] == {"id": "m", "object": "model", "created": 0, "owned_by": "first", "upstream": "first"}
+
+
+@pytest.mark.parametrize(
+    ("path", "upstream_name", "model"),
+    [
+        ("/v1/models/m", "first", "m"),
+        ("/v1/models/second/both", "second", "both"),
+        ("/v1/models/org/m2", "second", "org/m2"),
+        ("/v1/models/org%2Fm2", "second", "org/m2"),
+    ],
+)
+def test_one_model_is_shown(routed: Server, path: str, upstream_name: str, model: str) -> None:
+    body = routed.ask("GET", path).json()
+
+    assert (body["upstream"], body["id"]) == (upstream_name, model)
+
+
+def test_a_model_that_there_is_not_is_not_found(routed: Server) -> None:
+    assert error_of(routed.ask("GET", "/v1/models/gone")) == (404, "model_not_found", "there is no model 'gone'")
+
+
+def test_the_list_of_models_takes_get(routed: Server) -> None:
+    assert error_of(routed.ask("POST", "/v1/models", b"{}"))[:2] == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("path", "is_served"),
+    [
+        ("/v1/chat/completions", True),
+        ("/v1/models", True),
+        ("/v1/models/a/b", True),
+        ("/relay/x", True),
+        ("/relay", False),
+        ("/v1/modelsx", False),
+        ("/v1/chat/completions/", False),
+        ("/healthz", False),
+    ],
+)
+def test_a_path_is_the_relays_or_not(path: str, is_served: bool) -> None:
+    assert Gateway.serves(path) is is_served

@@ -1,0 +1,181 @@
+"""Which header fields pass: the rules one by one, and then once on the wire."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.client import CHAT, chat_body
+from support.server import Server
+from support.upstream import DONE, END, STREAM_HEAD, ScriptedUpstream, answered, chunk, send, streamed
+from tailrace.gateway.headers import is_compressed, is_event_stream, to_client, to_upstream, trace_header
+
+HOP_BY_HOP = [
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+    "transfer-encoding", "upgrade",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*HOP_BY_HOP, "host", "content-length", "expect", "x-tailrace-tags"])
+def test_a_field_of_this_hop_is_not_sent_on(name: str) -> None:
+    assert to_upstream([(name, "x"), ("accept", "a")], key=None) == [("accept", "a"), ("accept-encoding", "identity")]
+
+
+def test_a_field_that_connection_names_is_not_sent_on() -> None:
+    given = [("connection", "close, X-Mine"), ("x-mine", "1"), ("x-other", "2")]
+
+    assert to_upstream(given, key=None) == [("x-other", "2"), ("accept-encoding", "identity")]
+
+
+def test_nothing_is_asked_for_compressed() -> None:
+    assert to_upstream([("accept-encoding", "gzip, br")], key=None) == [("accept-encoding", "identity")]
+
+
+def test_fields_keep_their_order_and_their_repeats() -> None:
+    given = [("b", "1"), ("a", "2"), ("b", "3")]
+
+    assert to_upstream(given, key=None)[:3] == given
+
+
+@pytest.mark.parametrize("name", ["authorization", "x-api-key", "api-key"])
+def test_a_key_replaces_credentials(name: str) -> None:
+    assert to_upstream([(name, "mine")], key="theirs") == [
+        ("accept-encoding", "identity"),
+        ("authorization", "Bearer theirs"),
+    ]
+    assert (name, "mine") in to_upstream([(name, "mine")], key=None)
+
+
+@pytest.mark.parametrize("name", HOP_BY_HOP)
+def test_a_field_of_the_upstreams_hop_is_not_passed_on(name: str) -> None:
+    assert to_client([(name.title(), "x"), ("ETag", "e")], trace=None, is_stream=False) == [(b"etag", b"e")]
+
+
+def test_a_stream_is_marked_against_buffering() -> None:
+    given = [("Cache-Control", "no-store"), ("X-Accel-Buffering", "yes"), ("Content-Length", "7"), ("X-Id", "1")]
+
+    assert to_client(given, trace="T", is_stream=True) == [
+        (b"x-id", b"1"),
+        (b"cache-control", b"no-cache, no-transform"),
+        (b"x-accel-buffering", b"no"),
+        (b"x-tailrace-trace", b"T"),
+    ]
+
+
+def test_a_normal_answer_is_left_alone() -> None:
+    given = [("Cache-Control", "no-store"), ("Content-Length", "7"), ("Set-Cookie", "a"), ("Set-Cookie", "b")]
+
+    passed = to_client(given, trace=None, is_stream=False)
+
+    assert passed == [(name.lower().encode(), value.encode()) for name, value in given]
+
+
+def test_the_trace_of_another_tailrace_is_not_passed_on() -> None:
+    passed = to_client([("X-Tailrace-Trace", "other"), ("X-Id", "1")], trace="T", is_stream=False)
+
+    assert passed == [(b"x-id", b"1"), (b"x-tailrace-trace", b"T")]
+
+
+def test_what_may_not_be_in_a_value_is_a_space() -> None:
+    assert to_client([("X", "a\x00b\x7fc\td\xe9")], trace=None, is_stream=False) == [(b"x", b"a b c\td\xe9")]
+
+
+@pytest.mark.parametrize(("encoding", "expected"), [("gzip", True), ("br", True), ("Identity", False)])
+def test_an_encoding_says_whether_the_bytes_can_be_read(encoding: str, expected: bool) -> None:
+    assert is_compressed([("Content-Encoding", encoding)]) is expected
+    assert is_compressed([]) is False
+
+
+def test_only_a_recorded_exchange_names_its_trace() -> None:
+    assert trace_header("T") == [(b"x-tailrace-trace", b"T")]
+    assert trace_header(None) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("text/event-stream", True),
+        ("Text/Event-Stream; charset=utf-8", True),
+        ("text/event-stream;", True),
+        ("text/event-streams", False),
+        ("application/json", False),
+        ("", False),
+    ],
+)
+def test_a_media_type_says_whether_it_is_an_event_stream(kind: str, expected: bool) -> None:
+    assert is_event_stream([("X", "text/event-stream"), ("Content-Type", kind)]) is expected
+    assert is_event_stream([]) is False
+
+
+def test_on_the_wire_to_the_upstream(server: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*streamed(DONE))
+    fields = [
+        "Content-Type: application/json", "Connection: keep-alive, X-Hop", "X-Hop: 1", "TE: trailers",
+        "Accept-Encoding: gzip", "User-Agent: mine/1", "X-Custom: a", "X-Custom: b", "Accept: text/event-stream",
+    ]  # fmt: skip
+
+    server.chat(*fields).read_all()
+
+    call = upstream.next_call()
+    assert sorted((name.lower(), value) for name, value in call.headers) == [
+        ("accept", "text/event-stream"),
+        ("accept-encoding", "identity"),
+        ("content-length", str(len(chat_body()))),
+        ("content-type", "application/json"),
+        ("host", upstream.url.removeprefix("http://")),
+        ("user-agent", "mine/1"),
+        ("x-custom", "a"),
+        ("x-custom", "b"),
+    ]
+
+
+def test_on_the_wire_nothing_is_added_that_the_client_did_not_send(server: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*answered(200, b"{}"))
+
+    server.ask("GET", "/relay/scripted/x")
+
+    assert sorted(name.lower() for name, _ in upstream.next_call().headers) == ["accept-encoding", "host"]
+
+
+def test_on_the_wire_to_the_client_of_a_stream(server: Server, upstream: ScriptedUpstream) -> None:
+    head = STREAM_HEAD.replace(
+        b"\r\n\r\n",
+        b"\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nX-Request-Id: r\r\n\r\n",
+    )
+    upstream.answer(send(head), send(chunk(DONE) + END))
+
+    answer = server.chat()
+
+    answer.read_all()
+    assert sorted(answer.headers) == [
+        ("cache-control", "no-cache, no-transform"),
+        ("content-type", "text/event-stream"),
+        ("transfer-encoding", "chunked"),
+        ("x-accel-buffering", "no"),
+        ("x-request-id", "r"),
+        ("x-tailrace-trace", answer.trace),
+    ]
+
+
+def test_on_the_wire_to_the_client_of_a_normal_answer(server: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*answered(200, b'{"a":1}', "Cache-Control: private", "Set-Cookie: a=1", "Set-Cookie: b=2"))
+
+    answer = server.ask("POST", CHAT, chat_body(stream=False))
+
+    assert sorted(answer.headers) == [
+        ("cache-control", "private"),
+        ("content-length", "7"),
+        ("content-type", "application/json"),
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+        ("x-tailrace-trace", answer.trace),
+    ]
+
+
+def test_the_head_of_the_upstream_is_recorded_as_it_came(server: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*answered(200, b"{}", "X-Request-Id: r", "Connection: keep-alive"))
+
+    answer = server.chat(stream=False)
+
+    headers = server.library.exchange(server.tape(answer.trace).id).response_headers
+    assert ("X-Request-Id", "r") in headers
+    assert ("Connection", "keep-alive") in headers

@@ -1,0 +1,137 @@
+"""What is read of a request, step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tailrace.gateway.refusal import Message, Receive, Refusal
+from tailrace.gateway.request import (
+    ClientLeftError,
+    Request,
+    read_body,
+    read_head,
+    split_path,
+    with_body_fields,
+    with_model,
+    with_tailrace_headers,
+)
+from tailrace.llm import of_path
+from tailrace.tape import Kind
+
+
+def a_request(**fields: Any) -> Request:
+    given = {"method": "POST", "path": "/v1/chat/completions", "headers": (), **fields}
+    return Request(dialect=of_path(given["path"]), **given)
+
+
+def receiving(*messages: Message) -> Receive:
+    waiting = list(messages)
+
+    async def receive() -> Message:
+        return waiting.pop(0)
+
+    return receive
+
+
+def part(body: bytes, *, more: bool) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def test_the_head_is_taken_as_it_was_written() -> None:
+    request = read_head({
+        "method": "POST", "path": "/v1/messages", "raw_path": b"/v1/mess%61ges", "query_string": b"a=%20&b",
+        "headers": [(b"x-a", b"\xe9"), (b"x-a", b"2")],
+    })  # fmt: skip
+
+    assert (request.path, request.headers) == ("/v1/mess%61ges?a=%20&b", (("x-a", "é"), ("x-a", "2")))
+    assert request.dialect.name == "anthropic-messages"
+    assert request.is_recorded
+
+
+async def test_a_body_is_joined_from_its_parts() -> None:
+    assert await read_body(receiving(part(b"a", more=True), part(b"b", more=False)), (), 2) == b"ab"
+
+
+async def test_a_body_is_refused_at_the_byte_that_is_too_many() -> None:
+    with pytest.raises(Refusal) as refused:
+        await read_body(receiving(part(b"ab", more=True), part(b"c", more=True)), (), 2)
+
+    assert refused.value.message == "the body has at least 3 bytes, expected at most 2"
+
+
+async def test_a_last_part_that_is_too_much_is_refused() -> None:
+    with pytest.raises(Refusal):
+        await read_body(receiving(part(b"abc", more=False)), (), 2)
+
+
+async def test_an_announced_length_is_refused_unread() -> None:
+    with pytest.raises(Refusal):
+        await read_body(receiving(), (("content-length", "3"),), 2)
+
+
+async def test_a_client_that_leaves_inside_its_body_is_no_request() -> None:
+    with pytest.raises(ClientLeftError):
+        await read_body(receiving(part(b"a", more=True), {"type": "http.disconnect"}), (), 10)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("/a/b?x=../y", ("/a/b", "?x=../y")), ("/a", ("/a", "")), ("/a?", ("/a", "?")), ("/a/...", ("/a/...", ""))],
+)
+def test_a_path_is_split_at_its_query(path: str, expected: tuple[str, str]) -> None:
+    assert split_path(path) == expected
+
+
+@pytest.mark.parametrize(
+    "path", ["/a/../b", "/..", "/a/.", "/%2E%2e/b", "/.%2e", "/a%2F..%2Fb", "/a/..%5Cb", "/a\\..\\b"]
+)
+def test_a_path_that_climbs_is_refused(path: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        split_path(path)
+
+    assert (refused.value.status, refused.value.code) == (400, "invalid_path")
+
+
+def test_tags_are_pairs_and_the_last_of_a_name_counts() -> None:
+    fields = (("x-tailrace-tags", " a=1 , b = x=y,, a=2 "), ("x-tailrace-session", "s"))
+
+    request = with_tailrace_headers(a_request(headers=fields))
+
+    assert (request.tags, request.session) == ({"a": "2", "b": "x=y"}, "s")
+
+
+def test_the_fields_that_routing_needs_are_read_from_the_body() -> None:
+    request = with_body_fields(a_request(body=b'{"stream": true, "model": "m", "x": [1]}'))
+
+    assert (request.model, request.wants_stream) == ("m", True)
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"stream": null, "model": null}'])
+def test_a_body_may_say_neither(body: bytes) -> None:
+    request = with_body_fields(a_request(body=body))
+
+    assert (request.model, request.wants_stream) == (None, False)
+
+
+def test_a_body_is_written_anew_only_for_another_model() -> None:
+    request = a_request(body=b'{ "model": "m" }', model="m")
+
+    assert with_model(request, "m") is request
+    assert with_model(request, None) is request
+    assert with_model(request, "n").body == b'{"model":"n"}'
+    assert with_model(request, "n").model == "n"
+
+
+def test_the_head_of_its_tape_says_what_was_asked() -> None:
+    head = a_request(body=b"{}", model="m", wants_stream=True, session="s", tags={"a": "1"}).head("up")
+
+    assert (head.method, head.path, head.upstream, head.dialect) == (
+        "POST",
+        "/v1/chat/completions",
+        "up",
+        "openai-chat",
+    )
+    assert (head.kind, head.model, head.session, head.tags) == (Kind.STREAM, "m", "s", {"a": "1"})
+    assert a_request().head(None).kind is Kind.NORMAL

@@ -1,0 +1,501 @@
+"""Tapes in a real SQLite file: its format, what it refuses to open, and its transactions."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from tailrace.errors import LibraryError, LibraryUnavailable, TapeNotFound
+from tailrace.tape import Ending, Filter, Kind, Outcome, ResponseHead, Summary, blocks
+from tailrace.tape.blocks import join
+from tailrace.tape.recording import Batch
+from tailrace.tape.stores import Packing, sqlite
+from tailrace.tape.stores.sqlite import APPLICATION_ID, SqliteStore, migrations
+from tailrace.tape.ulid import new_id
+from tape.given import Child, frame, head
+
+SQL = Path(sqlite.__file__).parent / "sqlite_sql"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    made = SqliteStore(path)
+    yield made
+    made.close()
+
+
+def batch(tape_id: str, **parts: Any) -> Batch:
+    """A batch of one tape; parts that are not named are already there."""
+    nothing: dict[str, Any] = dict.fromkeys(Batch.__dataclass_fields__)
+    counts = {"chunk_count": 0, "byte_count": 0, "lost_bytes": 0}
+    return Batch(**(nothing | counts | {"id": tape_id, "started_at_ns": 10**18} | parts))
+
+
+def stored(store: SqliteStore, *parts: bytes, ended: bool = True, **changes: Any) -> str:
+    """The id of a tape with one block a part."""
+    tape_id = new_id()
+    store.save([batch(tape_id, head=head(**changes))])
+    for number, data in enumerate(parts, 1):
+        store.save([batch(tape_id, block=join([frame(number, number, data)]))])
+    if ended:
+        store.save([batch(tape_id, ending=Ending(Outcome.COMPLETE, 10**9))])
+    return tape_id
+
+
+def asked(path: Path, sql: str) -> Any:
+    """What the file says to somebody else."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def schema(connection: apsw.Connection) -> list[tuple[str, str, str]]:
+    """What is in the file, without comments and layout."""
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name")
+    return [(kind, name, " ".join(re.sub(r"--.*", "", sql).split())) for kind, name, sql in rows]
+
+
+# --- the format ------------------------------------------------------------------------------------------------
+
+
+def test_the_migrations_give_exactly_the_schema_that_is_written_down() -> None:
+    migrated, written = apsw.Connection(""), apsw.Connection("")
+    for step in migrations():
+        migrated.execute(step)
+    written.execute((SQL / "schema.sql").read_text())
+
+    assert schema(migrated) == schema(written)
+    assert schema(migrated)
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
+    numbers = sorted(int(entry.name[:4]) for entry in SQL.iterdir() if entry.name[:4].isdigit())
+
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(migrations()) == len(numbers)
+
+
+def test_a_new_library_says_what_it_is_and_in_which_format(store: SqliteStore, path: Path) -> None:
+    assert asked(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
+    assert asked(path, "PRAGMA user_version") == [(len(migrations()),)]
+    assert asked(path, "PRAGMA journal_mode") == [("wal",)]
+    assert asked(path, "PRAGMA auto_vacuum") == [(2,)], "incremental: deleting gives room back to the disk"
+
+
+def test_what_people_asked_is_readable_for_its_user_alone(store: SqliteStore, path: Path) -> None:
+    stored(store, b"data")
+
+    files = list(path.parent.iterdir())
+    assert {file.suffix for file in files} == {".db", ".db-wal", ".db-shm", ".owner"}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_opening_again_keeps_everything(path: Path) -> None:
+    first = SqliteStore(path)
+    tape_id = stored(first, b"data")
+    first.close()
+
+    second = SqliteStore(path)
+
+    assert data_of(second, tape_id) == [b"data"]
+    second.close()
+
+
+def test_an_older_format_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = SqliteStore(path)
+    tape_id = stored(old, b"data")
+    old.close()
+    steps = [*migrations(), "ALTER TABLE tapes ADD COLUMN note TEXT; CREATE INDEX by_note ON tapes (note);"]
+    monkeypatch.setattr(sqlite, "migrations", lambda: steps)
+
+    new = SqliteStore(path)
+
+    assert asked(path, "PRAGMA user_version") == [(len(steps),)]
+    assert asked(path, "SELECT id, note FROM tapes") == [(tape_id, None)]
+    new.close()
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = SqliteStore(path)
+    tape_id = stored(old, b"data")
+    old.close()
+    known = migrations()
+    monkeypatch.setattr(sqlite, "migrations", lambda: [*known, "DELETE FROM tapes; SELECT nonsense;"])
+
+    with pytest.raises(LibraryUnavailable, match="no such column: nonsense"):
+        SqliteStore(path)
+
+    monkeypatch.setattr(sqlite, "migrations", lambda: known)
+    again = SqliteStore(path)
+    assert data_of(again, tape_id) == [b"data"]
+    again.close()
+
+
+def test_processes_that_open_a_new_library_at_one_moment_all_succeed(path: Path) -> None:
+    opens = (
+        "import sys; from pathlib import Path; from tailrace.tape.stores.sqlite import SqliteStore;"
+        "print(flush=True); sys.stdin.readline(); SqliteStore(Path(sys.argv[1])).close()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen([sys.executable, "-c", opens, str(path)], **pipes) for _ in range(8)]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+
+    complaints = [process.communicate()[1].decode() for process in processes]
+
+    assert complaints == [""] * 8
+
+
+# --- what is refused -------------------------------------------------------------------------------------------
+
+
+def refusal(path: Path) -> tuple[str, str | None]:
+    with pytest.raises(LibraryUnavailable) as caught:
+        SqliteStore(path)
+    return str(caught.value), caught.value.hint
+
+
+def test_a_newer_format_is_refused(path: Path) -> None:
+    SqliteStore(path).close()
+    connection = apsw.Connection(str(path))
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+    assert refusal(path) == (
+        f"{path} has format 99, this Tailrace knows formats up to {len(migrations())}",
+        "upgrade Tailrace, or give library.url another path",
+    )
+
+
+def test_the_file_of_another_program_is_refused_and_left_alone(path: Path) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute("CREATE TABLE accounts (id)")
+    connection.close()
+    before = path.read_bytes()
+
+    assert refusal(path) == (
+        f"{path} is a SQLite file, but not a Tailrace library",
+        "give library.url another path",
+    )
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
+    path.write_text("Dear diary,\n" * 100)
+
+    message, hint = refusal(path)
+
+    assert message == f"cannot open the library {path}: file is not a database"
+    assert hint == "library.url names a file in a folder that can be written"
+    assert path.read_text() == "Dear diary,\n" * 100
+
+
+def test_a_folder_in_place_of_the_file_is_refused(path: Path) -> None:
+    path.mkdir()
+
+    assert refusal(path) == (
+        f"cannot open the library {path}: unable to open database file",
+        "library.url names a file in a folder that can be written",
+    )
+
+
+def test_a_path_below_a_file_is_refused(path: Path) -> None:
+    path.write_text("a file")
+
+    message, hint = refusal(path / "tapes.db")
+
+    assert message.startswith(f"cannot open the library {path / 'tapes.db'}: ")
+    assert hint == "library.url names a file in a folder that can be written"
+
+
+def test_a_folder_that_cannot_be_written_is_refused() -> None:
+    """Nobody may write there, and root becomes nobody first."""
+    opens = """
+import json, os, sys
+from pathlib import Path
+from tailrace.errors import LibraryUnavailable
+from tailrace.tape.stores.sqlite import SqliteStore
+
+if os.geteuid() == 0:
+    os.seteuid(65534)
+try:
+    SqliteStore(Path(sys.argv[1]))
+except LibraryUnavailable as error:
+    print(json.dumps([str(error), error.hint]), flush=True)
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o555)
+        with Child(opens, f"{folder}/tapes.db") as child:
+            message, hint = child.hear()
+
+    assert message == f"cannot open the library {folder}/tapes.db: [Errno 13] Permission denied: '{folder}/tapes.db'"
+    assert hint == "library.url names a file in a folder that can be written"
+
+
+# --- writing ---------------------------------------------------------------------------------------------------
+
+
+def data_of(store: SqliteStore, tape_id: str) -> list[bytes]:
+    return [it.data for block in store.blocks(tape_id, 0) for it in blocks.frames(block)]
+
+
+def test_a_transaction_is_all_or_nothing(store: SqliteStore) -> None:
+    known = stored(store, b"kept", ended=False)
+    begun = new_id()
+
+    def batches() -> Iterator[Batch]:
+        yield batch(known, block=join([frame(2, 2, b"lost")]))
+        yield batch(begun, head=head())
+        raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError):
+        store.save(batches())
+
+    assert data_of(store, known) == [b"kept"]
+    assert store.tape(begun) is None
+
+
+def test_what_a_transaction_could_not_write_can_be_written_again(store: SqliteStore) -> None:
+    """The row of the first try is void, and nothing of it may be remembered."""
+    first, second = new_id(), new_id()
+    both = [batch(second, head=head()), batch(first, head=head())]
+    with pytest.raises(TapeNotFound):
+        store.save([*both, batch(new_id(), block=join([frame(1, 1, b"of a tape that is not there")]))])
+
+    store.save(reversed(both))
+    store.save([batch(second, block=join([frame(1, 1, b"of the second")]))])
+
+    assert data_of(store, second) == [b"of the second"]
+    assert data_of(store, first) == []
+
+
+def test_frames_of_a_tape_that_is_not_there_are_an_error_that_names_it(store: SqliteStore) -> None:
+    with pytest.raises(TapeNotFound, match="has lost the tape 01NOT"):
+        store.save([batch("01NOT", block=join([frame(1, 1, b"x")]))])
+
+
+def test_a_locked_library_is_an_error_and_not_a_wait_for_ever(
+    path: Path, monkeypatch: pytest.MonkeyPatch, store: SqliteStore
+) -> None:
+    store._writer.set_busy_timeout(10)
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(LibraryError, match=r"cannot write the library .*tapes\.db: .*locked"):
+        stored(store)
+
+    other.execute("ROLLBACK")
+    other.close()
+    assert stored(store)
+
+
+def test_a_tape_in_flight_shows_what_has_come_so_far(store: SqliteStore) -> None:
+    tape_id = stored(store, ended=False, kind=Kind.NORMAL)
+    store.save([
+        batch(
+            tape_id,
+            response=ResponseHead(200, (("x", "y"),), 5, Kind.STREAM),
+            block=join([frame(1, 1, b"ab"), frame(2, 2, b"c")]),
+            chunk_count=2,
+            byte_count=3,
+            first_byte_ns=1,
+            last_byte_ns=2,
+        )
+    ])  # fmt: skip
+
+    tape = store.tape(tape_id)
+
+    assert tape is not None
+    assert (tape.outcome, tape.status, tape.head_ns, tape.kind) == (None, 200, 5, Kind.STREAM)
+    assert (tape.chunk_count, tape.byte_count, tape.first_byte_ns, tape.last_byte_ns) == (2, 3, 1, 2)
+    assert store.page(Filter(), None, 10).tapes == (tape,)
+
+
+# --- packing ---------------------------------------------------------------------------------------------------
+
+
+def test_packing_puts_one_block_in_the_place_of_many_and_writes_the_summary(store: SqliteStore) -> None:
+    tape_id = stored(store, b"a", b"b", b"c", model="asked")
+    whole = join([frame(1, 1, b"a"), frame(2, 2, b"b"), frame(3, 3, b"c")])
+
+    store.pack([Packing(tape_id, whole, Summary("answered", 7, 8, 9, "stop"), None)])
+
+    tape = store.tape(tape_id)
+    assert tape is not None
+    assert (tape.model, tape.first_content_ns, tape.input_tokens, tape.output_tokens, tape.finish_reason) == (
+        "answered", 7, 8, 9, "stop",
+    )  # fmt: skip
+    assert [block.frame_count for block in store.blocks(tape_id, 0)] == [3]
+    assert data_of(store, tape_id) == [b"a", b"b", b"c"]
+    assert store.unpacked() == []
+
+
+def test_a_summary_without_a_model_keeps_the_one_that_was_asked_for(store: SqliteStore) -> None:
+    tape_id = stored(store, b"a", model="asked")
+
+    store.pack([Packing(tape_id, None, Summary(), None)])
+
+    tape = store.tape(tape_id)
+    assert tape is not None
+    assert tape.model == "asked"
+
+
+def test_packing_a_second_time_changes_nothing(store: SqliteStore) -> None:
+    tape_id = stored(store, b"a")
+    store.pack([Packing(tape_id, None, Summary(finish_reason="first"), None)])
+
+    store.pack([Packing(tape_id, join([frame(1, 1, b"other")]), Summary(finish_reason="second"), None)])
+
+    tape = store.tape(tape_id)
+    assert tape is not None
+    assert tape.finish_reason == "first"
+    assert data_of(store, tape_id) == [b"a"]
+
+
+def test_a_tape_that_is_still_recorded_is_not_packed(store: SqliteStore) -> None:
+    tape_id = stored(store, b"a", ended=False)
+
+    store.pack([Packing(tape_id, join([frame(1, 1, b"other")]), Summary(), None)])
+
+    assert data_of(store, tape_id) == [b"a"]
+    assert store.unpacked() == []
+
+
+# --- deleting --------------------------------------------------------------------------------------------------
+
+
+def test_deleting_takes_everything_of_a_tape_and_nothing_of_the_others(store: SqliteStore, path: Path) -> None:
+    gone, stays = stored(store, b"a", b"b"), stored(store, b"c")
+
+    assert store.delete([gone, gone, "01NOT"]) == 1
+
+    assert store.tape(gone) is None
+    assert store.exchange(gone) is None
+    assert list(store.blocks(gone, 0)) == []
+    assert data_of(store, stays) == [b"c"]
+    assert asked(path, "SELECT (SELECT count(*) FROM exchanges), (SELECT count(*) FROM blocks)") == [(1, 1)]
+
+
+def test_deleting_gives_the_room_back(store: SqliteStore, path: Path) -> None:
+    tape_ids = [stored(store, os.urandom(200_000)) for _ in range(20)]
+    store._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    before = path.stat().st_size
+
+    store.delete(tape_ids)
+
+    store._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    assert path.stat().st_size < before / 10
+
+
+# --- reading ---------------------------------------------------------------------------------------------------
+
+
+def plan(store: SqliteStore, query: str) -> str:
+    names = dict.fromkeys(re.findall(r":([a-z_]+)", re.sub(r"--.*", "", sqlite._Q[query])))
+    rows = store._writer.execute("EXPLAIN QUERY PLAN " + sqlite._Q[query], names).fetchall()
+    return "\n".join(str(row[3]) for row in rows)
+
+
+def test_a_list_reads_no_bodies_and_sorts_nothing(store: SqliteStore) -> None:
+    found = plan(store, "page")
+
+    assert "exchanges" not in found
+    assert "blocks" not in found
+    assert "TEMP B-TREE" not in found
+
+
+def test_asking_for_news_of_a_long_tape_goes_straight_to_its_end(store: SqliteStore) -> None:
+    assert "SEARCH b USING INDEX blocks_of_tape (tape_key=? AND first_number>?)" in plan(store, "blocks")
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 4, 5, 199, 200, 201, 399, 400, 1000])
+def test_blocks_after_a_number_are_those_with_a_frame_above_it(store: SqliteStore, after: int) -> None:
+    tape_id = stored(store, ended=False)
+    for first in range(1, 401, 4):
+        store.save([batch(tape_id, block=join([frame(number, number) for number in range(first, first + 4)]))])
+
+    firsts = [block.first_number for block in store.blocks(tape_id, after)]
+
+    assert firsts == [first for first in range(1, 401, 4) if first + 3 > after]
+
+
+def test_blocks_read_backwards_are_all_blocks(store: SqliteStore) -> None:
+    tape_id = stored(store, *[b"x"] * 200)
+
+    assert [block.first_number for block in store.blocks_backwards(tape_id)] == list(range(200, 0, -1))
+
+
+def test_a_tape_that_is_packed_while_it_is_read_misses_no_frame(store: SqliteStore) -> None:
+    """Reading goes in pages: what was many blocks at the first may be one at the second."""
+    tape_id = stored(store, *[b"%d" % number for number in range(1, 201)])
+    whole = list(blocks.pack(store.blocks(tape_id, 0)))
+    reading = store.blocks(tape_id, 0)
+    seen = [next(reading)]
+
+    store.pack([Packing(tape_id, whole[0], Summary(), None)])
+    seen += reading
+
+    numbers = {it.number for block in seen for it in blocks.frames(block)}
+    assert numbers == set(range(1, 201))
+
+
+def test_damage_to_the_file_is_an_error_that_names_the_library(path: Path) -> None:
+    first = SqliteStore(path)
+    tape_id = stored(first, *[os.urandom(100_000) for _ in range(5)])
+    first.close()
+    with path.open("r+b") as file:
+        file.seek(32 * 1024)
+        file.write(b"\xff" * (path.stat().st_size - 32 * 1024))
+    second = SqliteStore(path)
+
+    with pytest.raises(LibraryError, match=r"cannot read the library .*tapes\.db: .*malformed"):
+        list(second.blocks(tape_id, 0))
+    second.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux to count open files")
+def test_threads_that_have_ended_leave_no_open_files(store: SqliteStore, path: Path) -> None:
+    tape_id = stored(store, b"x")
+
+    def open_files() -> int:
+        return sum(os.readlink(entry.path).startswith(str(path)) for entry in os.scandir("/proc/self/fd"))
+
+    def read() -> None:
+        assert data_of(store, tape_id) == [b"x"]
+
+    counts: list[int] = []
+    for _ in range(20):
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+        counts.append(open_files())
+
+    assert max(counts) <= counts[0] + 3
+
+
+def test_closing_twice_is_closing_once(path: Path) -> None:
+    store = SqliteStore(path)
+    stored(store)
+    store.close()
+
+    store.close()
+
+    assert [file.name for file in path.parent.iterdir()] == [path.name]

@@ -1,0 +1,477 @@
+"""The write side of one tape, without a recorder's thread: what it hands over, when, and what it counts."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from tailrace.tape import Kind, Outcome, Recording, Redactor, ResponseHead, blocks
+from tailrace.tape.recording import MAX_FOLLOWER_FRAMES, Batch, Budget, Subscription
+from tape.given import PATIENCE_S, head, write
+
+
+def recording(*, limit_bytes: int = 10**9, redactor: Redactor | None = None, **changes: Any) -> Recording:
+    return Recording(
+        head(**changes), redactor or Redactor(), Budget(limit_bytes), enqueue=lambda recording, urgent: None
+    )
+
+
+def data(batch: Batch) -> list[bytes]:
+    return [] if batch.block is None else [frame.data for frame in blocks.frames(batch.block)]
+
+
+def save(tape: Recording) -> Batch:
+    """Takes and saves, as a recorder whose store works."""
+    batch = tape.take()
+    tape.saved(batch)
+    return batch
+
+
+# --- frames ----------------------------------------------------------------------------------------------------
+
+
+def test_frames_are_numbered_from_1_and_timed_from_the_start() -> None:
+    tape = recording()
+
+    tape.write(b"a", tape.started_ns + 5)
+    tape.write(b"b", tape.started_ns + 7)
+
+    block = tape.take().block
+    assert block is not None
+    assert [(frame.number, frame.offset_ns, frame.data) for frame in blocks.frames(block)] == [
+        (1, 5, b"a"),
+        (2, 7, b"b"),
+    ]
+
+
+def test_time_never_goes_back_within_a_tape() -> None:
+    """A chunk is written after it was sent: what Tailrace said meanwhile is earlier on the tape, but later in time."""
+    tape = recording()
+
+    tape.write(b"first", tape.started_ns + 100)
+    tape.write(b"read before that", tape.started_ns + 40)
+    tape.write(b"read before the tape", tape.started_ns - 10**9)
+
+    block = tape.take().block
+    assert block is not None
+    assert [frame.offset_ns for frame in blocks.frames(block)] == [100, 100, 100]
+    assert list(blocks.pack([block]))
+
+
+def test_what_tailrace_said_itself_is_kept_but_not_counted_as_the_upstreams() -> None:
+    tape = recording()
+
+    write(tape, b"upstream")
+    tape.inject(b"tailrace")
+
+    batch = tape.take()
+    assert batch.block is not None
+    assert [frame.origin.name for frame in blocks.frames(batch.block)] == ["UPSTREAM", "TAILRACE"]
+    assert (batch.chunk_count, batch.byte_count) == (1, 8)
+
+
+def test_the_first_and_the_last_byte_are_the_upstreams() -> None:
+    tape = recording()
+
+    tape.inject(b": hello\n\n")
+    early = save(tape)
+    tape.write(b"a", tape.started_ns + 10**12)
+    tape.write(b"b", tape.started_ns + 2 * 10**12)
+    save(tape)
+    tape.write(b"c", tape.started_ns + 3 * 10**12)
+    tape.inject(b": bye\n\n")
+    late = save(tape)
+
+    assert (early.first_byte_ns, early.last_byte_ns) == (None, None)
+    assert (late.first_byte_ns, late.last_byte_ns) == (10**12, 3 * 10**12)
+
+
+def test_writing_announces_once_until_it_is_taken() -> None:
+    announced: list[bool] = []
+    tape = Recording(head(), Redactor(), Budget(10**9), enqueue=lambda recording, urgent: announced.append(urgent))
+
+    write(tape, b"a", b"b", b"c")
+    assert announced == [False]
+
+    tape.take()
+    write(tape, b"d")
+    assert announced == [False, False]
+
+
+def test_a_response_and_an_ending_are_announced_as_urgent() -> None:
+    announced: list[bool] = []
+    tape = Recording(head(), Redactor(), Budget(10**9), enqueue=lambda recording, urgent: announced.append(urgent))
+
+    tape.respond(ResponseHead(200, (), 1, Kind.STREAM))
+    tape.close(Outcome.COMPLETE)
+
+    assert announced == [True, True]
+
+
+# --- batches ---------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_given_again_with_what_has_come_since_until_it_is_saved() -> None:
+    tape = recording()
+    write(tape, b"a")
+    failed = tape.take()
+    write(tape, b"b")
+
+    again = tape.take()
+
+    assert data(failed) == [b"a"]
+    assert data(again) == [b"a", b"b"]
+    assert again.head is not None
+
+
+def test_what_is_saved_is_not_given_again() -> None:
+    tape = recording()
+    tape.respond(ResponseHead(200, (), 1, Kind.STREAM))
+    write(tape, b"a")
+    first = save(tape)
+    write(tape, b"b")
+
+    second = tape.take()
+
+    assert (first.head is None, first.response is None) == (False, False)
+    assert (second.head, second.response) == (None, None)
+    assert data(second) == [b"b"]
+
+
+def test_the_first_ending_is_the_true_one() -> None:
+    tape = recording()
+
+    tape.close(Outcome.TRUNCATED, "the upstream went away")
+    first = tape.ending
+    tape.close(Outcome.COMPLETE)
+
+    assert tape.ending is first
+    assert first is not None
+    assert (first.outcome, first.error) == (Outcome.TRUNCATED, "the upstream went away")
+
+
+def test_what_is_written_after_the_end_is_lost_and_takes_no_room() -> None:
+    """Nobody would ever take it."""
+    tape = recording()
+    write(tape, b"before")
+    tape.close(Outcome.CLIENT_GONE)
+    write(tape, b"after")
+
+    assert data(save(tape)) == [b"before"]
+    assert tape.lost_bytes == 5
+    assert tape._budget.unsaved_bytes == 0
+
+
+def test_a_batch_with_an_ending_has_all_frames() -> None:
+    """A thread takes while another one writes and closes, again and again."""
+    for _ in range(200):
+        tape = recording()
+        writer = threading.Thread(target=lambda tape=tape: (write(tape, *[b"x"] * 20), tape.close(Outcome.COMPLETE)))
+        writer.start()
+        found: list[bytes] = []
+        while (batch := save(tape)).ending is None:
+            found += data(batch)
+        found += data(batch)
+        writer.join()
+
+        assert len(found) == 20
+
+
+# --- redaction -------------------------------------------------------------------------------------------------
+
+
+def test_what_a_batch_has_is_redacted() -> None:
+    tape = recording(
+        path="/v1/x?key=SECRET",
+        request_headers=(("authorization", "Bearer SECRET"), ("Content-Type", "application/json")),
+        request_body=b'{"api_key":"SECRET"}',
+    )
+    tape.respond(ResponseHead(200, (("set-cookie", "SECRET"),), 1, Kind.STREAM))
+    write(tape, b'{"password":"SECRET"}')
+
+    batch = tape.take()
+
+    assert "SECRET" not in repr(batch)
+    assert data(batch) == [b'{"password":"******"}']
+
+
+def test_a_form_is_redacted_as_a_form() -> None:
+    tape = recording(
+        request_headers=(("Content-Type", "application/x-www-form-urlencoded"),), request_body=b"token=SECRET&a=1"
+    )
+
+    batch = tape.take()
+
+    assert batch.head is not None
+    assert batch.head.request_body == b"token=[redacted]&a=1"
+
+
+def test_a_secret_that_is_split_over_batches_is_masked_also_when_a_batch_is_tried_again() -> None:
+    wire = b'{"password":"SECRET","a":1,"secret":[12,"SECRET"]}'
+    expected = b'{"password":"******","a":1,"secret":[11,"******"]}'
+
+    for place in range(1, len(wire)):
+        tape = recording()
+        write(tape, wire[:place])
+        saved = data(save(tape)) if place % 3 == 0 else []
+        if not saved:
+            tape.take()
+        write(tape, wire[place:])
+        tape.take()
+
+        assert b"".join(saved + data(tape.take())) == expected
+
+
+# --- the budget ------------------------------------------------------------------------------------------------
+
+
+def test_what_does_not_fit_the_budget_is_lost_and_counted_and_numbers_have_no_gap() -> None:
+    tape = recording(limit_bytes=10)
+
+    write(tape, b"123456", b"too much", b"7890")
+
+    batch = tape.take()
+    assert batch.block is not None
+    assert [(frame.number, frame.data) for frame in blocks.frames(batch.block)] == [(1, b"123456"), (2, b"7890")]
+    assert (batch.lost_bytes, tape._budget.lost_bytes) == (8, 8)
+    assert (batch.chunk_count, batch.byte_count) == (3, 18), "what the upstream sent"
+
+
+def test_saving_makes_room_again() -> None:
+    tape = recording(limit_bytes=10)
+    write(tape, b"1234567890")
+    save(tape)
+
+    write(tape, b"1234567890")
+
+    assert tape.lost_bytes == 0
+    assert tape._budget.unsaved_bytes == 10
+
+
+def test_a_tape_that_is_given_up_frees_its_room_and_loses_what_it_had_and_what_comes() -> None:
+    tape = recording(limit_bytes=1000, request_body=b"12345")
+    assert tape._budget.admits(5)
+    write(tape, b"taken")
+    tape.take()
+    write(tape, b"not taken")
+
+    tape.give_up()
+    write(tape, b"later")
+
+    assert tape._budget.unsaved_bytes == 0
+    assert tape._budget.lost_bytes == tape.lost_bytes == len(b"12345takennot takenlater")
+
+
+# --- followers -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_unsaved_is_every_frame_that_may_not_be_in_the_store() -> None:
+    tape = recording()
+    write(tape, b"saved")
+    save(tape)
+    write(tape, b"taken")
+    tape.take()
+    write(tape, b"pending")
+
+    assert [frame[0] for frame in tape.unsaved()] == [2, 3]
+
+
+def test_no_frame_is_missed_between_unsaved_and_the_store_while_it_moves_there() -> None:
+    tape = recording()
+    in_store = 0
+    done = threading.Event()
+
+    def record() -> None:
+        nonlocal in_store
+        while not done.is_set():
+            batch = tape.take()
+            if batch.block is not None:
+                in_store += batch.block.frame_count  # the commit
+            tape.saved(batch)
+
+    recorder = threading.Thread(target=record)
+    recorder.start()
+    try:
+        for _ in range(5000):
+            write(tape, b"x")
+            unsaved = [frame[0] for frame in tape.unsaved()]
+            stored = in_store  # read after it, as a follower does
+            assert unsaved == list(range(tape.frame_count - len(unsaved) + 1, tape.frame_count + 1))
+            assert stored >= tape.frame_count - len(unsaved)
+    finally:
+        done.set()
+        recorder.join()
+
+
+async def test_a_follower_takes_what_has_come_in_order() -> None:
+    tape = recording()
+    place = tape.subscribe()
+
+    write(tape, b"a", b"b")
+
+    assert [frame[3] for frame in await place.take()] == [b"a", b"b"]
+
+
+async def test_the_end_of_a_tape_wakes_its_followers() -> None:
+    tape = recording()
+    place = tape.subscribe()
+
+    tape.close(Outcome.COMPLETE)
+
+    assert await place.take() == []
+
+
+async def test_a_follower_that_has_left_gets_nothing() -> None:
+    tape = recording()
+    place = tape.subscribe()
+    tape.unsubscribe(place)
+
+    write(tape, b"a")
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await place.take()
+
+
+async def test_a_follower_that_is_too_slow_is_told_and_costs_a_bounded_room() -> None:
+    tape = recording()
+    place = tape.subscribe()
+
+    write(tape, *[b"x"] * (MAX_FOLLOWER_FRAMES + 1000))
+
+    assert place.lagged
+    assert [frame[0] for frame in await place.take()] == list(range(1, MAX_FOLLOWER_FRAMES + 1)), "no gap before it"
+
+
+async def test_a_follower_that_starts_again_gathers_from_then_on() -> None:
+    tape = recording()
+    place = tape.subscribe()
+    write(tape, *[b"x"] * (MAX_FOLLOWER_FRAMES + 1))
+
+    place.start()
+    write(tape, b"new")
+
+    assert not place.lagged
+    assert [frame[3] for frame in await place.take()] == [b"new"]
+
+
+def test_a_follower_may_be_in_another_thread_than_the_recording() -> None:
+    """Frames come without a gap until it lags, and it does not lag while it keeps up."""
+    tape = recording()
+    got: list[int] = []
+    ready = threading.Event()
+
+    async def follow() -> None:
+        place = tape.subscribe()
+        ready.set()
+        while tape.ending is None or len(got) < tape.frame_count:
+            got.extend(frame[0] for frame in await place.take())
+            assert not place.lagged
+
+    follower = threading.Thread(target=asyncio.run, args=(follow(),))
+    follower.start()
+    assert ready.wait(PATIENCE_S)
+    deadline = time.monotonic() + PATIENCE_S
+    for _ in range(100):
+        write(tape, *[b"x"] * 100)
+        while len(got) < tape.frame_count - 1000:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+    tape.close(Outcome.COMPLETE)
+    follower.join(PATIENCE_S)
+
+    assert got == list(range(1, 10_001))
+
+
+def test_followers_come_and_go_in_other_threads_while_frames_come() -> None:
+    tape = recording()
+    failures: list[BaseException] = []
+    done = threading.Event()
+
+    async def come_and_go() -> None:
+        while not done.is_set():
+            place = tape.subscribe()
+            await asyncio.sleep(0)
+            tape.unsubscribe(place)
+
+    def run() -> None:
+        try:
+            asyncio.run(come_and_go())
+        except BaseException as failure:
+            failures.append(failure)
+
+    async def stay() -> Subscription:
+        return tape.subscribe()
+
+    staying = asyncio.run(stay())  # its loop is closed: nobody will ever take, and nobody may be hurt
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    write(tape, *[b"x"] * 3000)
+    tape.close(Outcome.COMPLETE)
+    done.set()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+
+    assert failures == []
+    assert len(staying._frames) == 3000, "one that stays misses nothing while others go"
+
+
+# --- waiting for the store -------------------------------------------------------------------------------------
+
+
+async def test_until_stored_says_no_when_the_time_is_up() -> None:
+    tape = recording()
+
+    assert await tape.until_stored(0.01) is False
+
+
+async def test_until_stored_says_yes_at_once_when_the_head_is_stored() -> None:
+    tape = recording()
+    save(tape)
+
+    assert await tape.until_stored(0) is True
+
+
+async def test_everyone_who_waits_hears_that_the_head_is_stored() -> None:
+    tape = recording()
+
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(tape.until_stored(PATIENCE_S)) for _ in range(3)]
+        impatient = group.create_task(tape.until_stored(0.01))
+        assert await impatient is False
+        threading.Thread(target=save, args=(tape,)).start()
+
+    assert [task.result() for task in waiting] == [True, True, True]
+
+
+async def test_one_who_no_longer_waits_does_not_keep_the_head_from_being_stored() -> None:
+    tape = recording()
+    waiting = asyncio.get_running_loop().create_task(tape.until_stored(PATIENCE_S))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    save(tape)
+
+    assert await tape.until_stored(0) is True
+
+
+def test_the_head_can_be_stored_after_the_loop_of_the_one_who_waited_has_ended() -> None:
+    tape = recording()
+    assert asyncio.run(tape.until_stored(0.01)) is False
+
+    save(tape)
+
+    assert asyncio.run(tape.until_stored(0)) is True
+
+
+def test_elapsed_time_is_since_the_start() -> None:
+    tape = recording()
+
+    assert 0 <= tape.elapsed_ns() <= time.perf_counter_ns() - tape.started_ns
