@@ -82,6 +82,7 @@ BOUNDS = {
     "sse.event.MAX_RETRY_DIGITS": "The longest `retry` that is read and written exactly.",
     "traces.reading.MAX_EVENT_BYTES": "The longest event that is read back from a tape. A longer one raises "
     "`EventTooLarge`.",
+    "app.serving.LAST_WORD_S": "How long, after the grace period, the last words to clients and tapes may take.",
     "app.serving.SWITCH_INTERVAL_S": "How long another thread may hold the interpreter while the relay waits.",
     "app.serving.BACKLOG": "Connections that may wait to be accepted.",
 }

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from support.client import CHAT, chat_body
 from support.server import Server, environment
-from support.upstream import STREAM_HEAD, ScriptedUpstream, at, chunk, event, send, stall
-from tailrace.tape import Filter, Outcome
+from support.upstream import DONE, END, STREAM_HEAD, ScriptedUpstream, at, chunk, event, send, stall, wait
+from tailrace.tape import Filter, Library, Outcome
 
 LOSS_S = 0.25
 """What may be missing. The promise is 0.1 s; on a machine where the tests compete for two cores a batch may be
@@ -61,6 +61,21 @@ def test_a_request_is_kept_before_anything_was_answered(
     assert tape.tags == {"run": "7"}
     assert server.library.exchange(tape.id).request_body == chat_body()
     upstream.forget()
+
+
+def test_a_library_that_is_opened_meanwhile_leaves_open_tapes_alone(server: Server, upstream: ScriptedUpstream) -> None:
+    gate = upstream.gate()
+    upstream.answer(send(STREAM_HEAD), send(chunk(event("a"))), wait(gate), send(chunk(DONE) + END))
+    answer = server.chat()
+    answer.read_until(1)
+
+    with Library(server.library.url) as other:
+        assert other.crashed == ()
+        assert other.open(answer.trace).outcome is None
+
+    gate.open()
+    answer.read_all()
+    assert server.outcome(answer.trace) is Outcome.COMPLETE
 
 
 def test_the_crash_is_listed(start: Callable[..., Server], upstream: ScriptedUpstream) -> None:

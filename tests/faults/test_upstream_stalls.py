@@ -16,7 +16,9 @@ from support.upstream import (
     answered,
     at,
     chunk,
+    cut,
     event,
+    read_body,
     send,
     stall,
     wait,
@@ -211,13 +213,28 @@ def test_a_name_that_does_not_resolve_is_a_bad_gateway(start: Callable[..., Serv
 
 def test_the_body_of_a_request_is_sent_at_the_upstreams_pace(server: Server, upstream: ScriptedUpstream) -> None:
     gate = upstream.gate()
-    upstream.answer(wait(gate), *answered(200, b"{}"), reads_body=False)
+    upstream.answer(wait(gate), read_body(), *answered(200, b"{}"), reads_body=False)
 
     slow = server.client()
     slow.send(slow.request_bytes("POST", "/relay/scripted/upload", b"x" * 10_000_000))
-    upstream.next_call()
+    call = upstream.next_call()
     upstream.answer(*answered(200, b"{}"))
     assert server.ask("GET", "/relay/scripted/other").status == 200, "one slow upload holds the others up"
 
     gate.open()
     assert slow.answer().status == 200
+    assert call.body == b"x" * 10_000_000
+
+
+def test_in_a_body_whose_framing_is_broken(impatient_server: Server, upstream: ScriptedUpstream) -> None:
+    """The HTTP library notices and does not say so; the deadline then ends what it does not."""
+    gate = upstream.gate()
+    upstream.answer(send(STREAM_HEAD), send(chunk(event("a"))), wait(gate), send(b"no chunk\r\n"), cut())
+    answer = impatient_server.chat()
+    assert answer.read_until(1) == event("a")
+
+    gate.open()
+
+    told = answer.read_all().removeprefix(event("a"))
+    assert told.startswith(b'data: {"error":')
+    assert impatient_server.outcome(answer.trace) in (Outcome.TRUNCATED, Outcome.TIMEOUT)

@@ -317,6 +317,25 @@ def test_a_stream_that_ends_inside_an_event_leaves_the_client_with_a_broken_conn
     assert server.recorded(answer.trace) == part
 
 
+def test_wherever_a_stream_is_cut_the_verdict_is_true(server: Server, upstream: ScriptedUpstream) -> None:
+    stream = event("a") + event("[DONE]") + DONE
+    endings = [[send(END)], [cut()], [reset()]]
+    for size in range(len(stream)):
+        part = stream[:size]
+        upstream.answer(send(STREAM_HEAD), *([send(chunk(part))] if part else []), *endings[size % 3])
+
+        answer = server.chat()
+        told = answer.read_all().removeprefix(part)
+
+        is_complete = b"data: [DONE]" in part  # an unfinished last event counts, as clients read it
+        is_between_events = part == b"" or part.endswith(b"\n\n")
+        assert answer.body.startswith(part)
+        assert told.startswith(b'data: {"error":') if is_between_events and not is_complete else told == b""
+        assert answer.ended is (is_complete or is_between_events)
+        assert server.outcome(answer.trace) is (Outcome.COMPLETE if is_complete else Outcome.TRUNCATED)
+        assert server.recorded(answer.trace) == answer.body
+
+
 def test_a_close_delimited_stream_that_is_cut_is_truncated(server: Server, upstream: ScriptedUpstream) -> None:
     upstream.answer(send(CLOSE_DELIMITED_HEAD), send(event("a")), cut())
 

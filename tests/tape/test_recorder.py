@@ -140,13 +140,13 @@ def test_frames_that_come_close_together_are_gathered(thread: Recorder, store: S
     assert len(store.transactions) - before <= 2
 
 
-def test_an_ended_tape_is_announced_once_after_it_is_saved(thread: Recorder, store: ScriptedStore) -> None:
+def test_an_ended_tape_is_saved_and_announced_once(thread: Recorder, store: ScriptedStore) -> None:
     tape = begin(thread)
     write(tape, b"a")
-    tape.close(Outcome.COMPLETE)
-    thread.enqueue(tape, urgent=True)  # as a frame does that comes between the looks of the recorder
-    thread.flush()
-    thread.enqueue(tape, urgent=True)
+    with hanging(store):
+        tape.close(Outcome.COMPLETE)
+        assert store.is_saving.wait(PATIENCE_S)
+        thread.enqueue(tape, urgent=True)  # as a frame does that comes between two looks of the recorder
     thread.flush()
 
     assert store.ended == [tape.id]
@@ -199,18 +199,20 @@ def test_the_age_of_the_oldest_unsaved_batch_is_shown(thread: Recorder, store: S
     assert thread.health().unsaved_bytes == 0
 
 
-def test_flushing_waits_for_what_was_written_before_it_also_when_a_save_is_under_way(
+def test_a_job_comes_after_what_was_written_before_it_also_when_a_save_is_under_way(
     thread: Recorder, store: ScriptedStore
 ) -> None:
+    """Flushing is such a job."""
     tape = begin(thread)
+    thread.flush()
     with ThreadPoolExecutor() as pool:
         with hanging(store):
             write(tape, b"under way")
             assert store.is_saving.wait(PATIENCE_S)
-            write(tape, b"before the flush")
-            flushed = pool.submit(lambda: (thread.flush(), store.data(tape))[1])
+            write(tape, b"before the job")
+            seen = pool.submit(thread.run, lambda: store.data(tape))
             eventually(lambda: thread._jobs)
-        assert flushed.result(PATIENCE_S) == [b"under way", b"before the flush"]
+        assert seen.result(PATIENCE_S) == [b"under way", b"before the job"]
 
 
 # --- a store that fails ----------------------------------------------------------------------------------------
