@@ -53,6 +53,8 @@ BOUNDS = {
     "gateway.local.RESTART_S": "The wait before the process of a local model is started again.",
     "gateway.local.STOP_S": "How long that process may take to end; then it is killed.",
     "client.transport.KEEP_ALIVE_S": "How long an idle connection to an upstream is kept for the next request.",
+    "client.transport.MAX_HEADER_BYTES": "The longest status line or header field of an upstream's answer. Above it, "
+    "`upstream_broken`.",
     "client.transport.READ_BUFFER_BYTES": "What is read ahead of a slow client, times two. Then the upstream is "
     "slowed down.",
     "llm.watch.MAX_HELD_BYTES": "What is held of one event that comes in pieces, to see whether it is the terminal "
@@ -65,6 +67,7 @@ BOUNDS = {
     "tape.recorder.RETRY_S": "The wait before the next attempt when the library cannot be written.",
     "tape.recorder.MAX_UNSAVED_BYTES": "What may wait for the disk, over all tapes. Bytes beyond it are relayed but "
     "not recorded, and counted as lost.",
+    "tape.recording.MAX_BATCH_BYTES": "About how much of one tape is written at a time.",
     "tape.recording.MAX_FOLLOWER_FRAMES": "How far a live follower may fall behind. Then it reads the stored part "
     "again; it misses nothing.",
     "tape.blocks.MAX_PACKED_BYTES": "What one packed block holds before compression; a longer tape has several.",

@@ -128,9 +128,7 @@ def tasks_without_an_owner(root: Path) -> Iterator[str]:
             if isinstance(node, ast.ImportFrom) and node.module == "asyncio":
                 found = [alias.name for alias in node.names if alias.name in {"create_task", "ensure_future"}]
             elif isinstance(node, ast.Attribute) and node.attr in {"create_task", "ensure_future"}:
-                found = (
-                    [node.attr] if "loop" in (owner := ast.unparse(node.value)) or owner == "asyncio" else []
-                )
+                found = [node.attr] if "loop" in (owner := ast.unparse(node.value)) or owner == "asyncio" else []
             else:
                 continue
             for name in found:
@@ -156,9 +154,7 @@ def test_the_repository_keeps_the_rule(rule: Rule) -> None:
 
 
 def test_exceptions_to_the_length_are_still_needed() -> None:
-    too_long = {
-        name_of(ROOT, p) for p in modules(ROOT) if len(p.read_text(encoding="utf-8").splitlines()) > MAX_LINES
-    }
+    too_long = {name_of(ROOT, p) for p in modules(ROOT) if len(p.read_text(encoding="utf-8").splitlines()) > MAX_LINES}
     assert set(LONG_MODULES) <= too_long
 
 
@@ -214,9 +210,7 @@ def test_exceptions_to_the_length_are_still_needed() -> None:
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_a_breach_is_named_with_its_file(
-    tmp_path: Path, rule: Rule, files: dict[str, str], breach: str
-) -> None:
+def test_a_breach_is_named_with_its_file(tmp_path: Path, rule: Rule, files: dict[str, str], breach: str) -> None:
     for name, text in files.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -228,9 +222,7 @@ def test_a_breach_is_named_with_its_file(
 def test_declarations_alone_need_no_test(tmp_path: Path) -> None:
     module = tmp_path / "src/tailrace/kinds.py"
     module.parent.mkdir(parents=True)
-    module.write_text(
-        'class Clock(Protocol):\n    def now_ns(self) -> int:\n        """The time."""\n        ...\n'
-    )
+    module.write_text('class Clock(Protocol):\n    def now_ns(self) -> int:\n        """The time."""\n        ...\n')
 
     assert list(missing_tests(tmp_path)) == []
 

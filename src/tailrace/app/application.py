@@ -97,6 +97,7 @@ class Application:
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self.library.close)
+            self.library.begin_recording()
             await stack.enter_async_context(self._transport)
             for upstream in self.upstreams:
                 if isinstance(upstream, LocalUpstream):

@@ -25,6 +25,9 @@ must not be sent twice, rarely meets a connection that is just closing."""
 READ_BUFFER_BYTES = 64 * 1024
 """What is read ahead of a slow reader at most, times two (aiohttp's rule), before the far side is slowed down."""
 
+MAX_HEADER_BYTES = 64 * 1024
+"""The longest status line or header field of an answer: cookies and policies grow beyond the usual 8 KiB."""
+
 _WHOLE_BODY_BYTES = 256 * 1024
 _PIECE_BYTES = 64 * 1024
 _OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
@@ -42,6 +45,15 @@ class Response:
         self.read = response.content.readany
         """Gives the bytes that have come since the last call, waits for some if there are none, and gives b"" at
         the end. Its errors go through `broken`."""
+        protocol = None if response.connection is None else response.connection.protocol
+        if protocol is not None and protocol.closed is not None:
+            protocol.closed.add_done_callback(self._wake)
+
+    def _wake(self, _: object) -> None:
+        """The connection is gone. aiohttp tells the reader, except of a broken chunk in the middle of a body."""
+        content = self._response.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("broken framing"))
 
     def close(self) -> None:
         """Drops the connection if the body has not been read to its end; else keeps it for the next request."""
@@ -69,6 +81,8 @@ class Transport:
             timeout=self._timeout,
             skip_auto_headers=_OWN_HEADERS,
             read_bufsize=READ_BUFFER_BYTES,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
         )
         return self
 

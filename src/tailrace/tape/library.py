@@ -77,6 +77,11 @@ class Library:
         recorder.add(recording)
         return recording
 
+    def begin_recording(self) -> None:
+        """Makes ready to record, which the first `create` would do otherwise, and be slower for it."""
+        recorder = self._recording()
+        recorder.run(lambda: self._store.save(()), urgent=True)
+
     def health(self) -> Health:
         """Whether recording works, and what it has lost."""
         return self._recording().health()

@@ -24,6 +24,9 @@ from tailrace.tape.ulid import new_id
 RawFrame = tuple[int, int, int, bytes]
 """number, offset_ns, origin, data: a `Frame` before anyone has asked for it."""
 
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""About how much of one tape is written at a time: what joining and masking it takes in memory, twice."""
+
 MAX_FOLLOWER_FRAMES = 4096
 """How far a live follower may fall behind before it has to read the stored part again."""
 
@@ -136,6 +139,7 @@ class Recording:
         self._enqueue = enqueue
         self._pending: list[RawFrame] = []
         self._saving: list[RawFrame] = []
+        self._saving_bytes = 0
         self._queued = False
         self._saved_head = self._saved_response = False
         self._last_offset_ns = 0
@@ -210,13 +214,13 @@ class Recording:
             for subscription in tuple(self._subscriptions):
                 subscription.push(frame)
         if not self._queued:
-            self._announce(urgent=False)
+            self._announce()
 
     def _lose(self, size: int) -> None:
         self.lost_bytes += size
         self._budget.lost_bytes += size
 
-    def _announce(self, *, urgent: bool = True) -> None:
+    def _announce(self, *, urgent: bool = False) -> None:
         self._queued = True
         self._enqueue(self, urgent)
 
@@ -226,10 +230,14 @@ class Recording:
         """What is not in the store yet, redacted. Until `saved` is called, the next batch has it again."""
         self._queued = False  # before looking: a frame that comes from here on announces itself again
         ending = self.ending  # before the frames: an ending that is seen has all its frames
-        fresh = self._pending[: len(self._pending)]
-        self._saving.extend(fresh)
-        del self._pending[: len(fresh)]
-        self._note_times(fresh)
+        if not self._saving:
+            self._saving_bytes, count = _measured(self._pending)
+            self._saving = self._pending[:count]
+            del self._pending[:count]
+            self._note_times(self._saving)
+        if self._pending:
+            ending = None  # it comes with the last of the frames
+            self._announce(urgent=self._saving_bytes >= MAX_BATCH_BYTES)
         return Batch(
             id=self.id,
             started_at_ns=self.started_at_ns,
@@ -246,7 +254,7 @@ class Recording:
 
     def saved(self, batch: Batch) -> None:
         """Tells that this batch, the last one taken, is in the store."""
-        freed_bytes = sum(len(frame[3]) for frame in self._saving)
+        freed_bytes, self._saving_bytes = self._saving_bytes, 0
         self._saving = []
         self._masked = b""
         self._saved_response = self._saved_response or batch.response is not None
@@ -267,9 +275,8 @@ class Recording:
     def _block(self) -> blocks.Block | None:
         if not self._saving:
             return None
-        # The masker remembers where it is, so each byte passes it once, also when a batch is tried again.
-        raw = b"".join(frame[3] for frame in self._saving)
-        self._masked += self._masker.mask(raw[len(self._masked) :])
+        if not self._masked:  # the masker remembers where it is: a batch that is tried again has passed it
+            self._masked = self._masker.mask(b"".join(frame[3] for frame in self._saving))
         return blocks.join(self._saving, mask=self._masked)
 
     def _note_times(self, fresh: list[RawFrame]) -> None:
@@ -291,3 +298,13 @@ class Recording:
 
     def _redacted_response(self, response: ResponseHead) -> ResponseHead:
         return replace(response, headers=self._redactor.headers(response.headers))
+
+
+def _measured(frames: list[RawFrame]) -> tuple[int, int]:
+    """The bytes and the number of the first frames that make about a batch."""
+    size = count = 0
+    for count, frame in enumerate(frames[:], 1):  # noqa: B007 - a copy: the relay goes on adding
+        size += len(frame[3])
+        if size >= MAX_BATCH_BYTES:
+            break
+    return size, count
