@@ -132,6 +132,13 @@ def test_pieces_are_packed_one_at_a_time_while_the_tape_is_read() -> None:
     assert read == [1, 2, 3, 4, 5]
 
 
+def test_a_block_that_is_packed_already_takes_nothing_in() -> None:
+    """It is full, or nearly: two of them together could be more than reading should hold."""
+    (packed,) = pack([join([frame(1, 0, b"a")])])
+
+    assert [block.frame_count for block in pack([packed, join([frame(2, 0, b"b")])])] == [1, 1]
+
+
 def test_nothing_packs_to_nothing() -> None:
     assert list(pack([])) == []
 

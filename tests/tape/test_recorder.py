@@ -215,6 +215,19 @@ def test_a_job_comes_after_what_was_written_before_it_also_when_a_save_is_under_
         assert seen.result(PATIENCE_S) == [b"under way", b"before the job"]
 
 
+def test_flushing_waits_for_all_batches_of_a_tape_that_needs_several(
+    thread: Recorder, store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tailrace.tape.recording.MAX_BATCH_BYTES", 100)
+    tape = begin(thread)
+    write(tape, *[b"0123456789"] * 95)
+
+    thread.flush()
+
+    assert store.numbers(tape) == list(range(1, 96))
+    assert len(store.batches(tape)) >= 10
+
+
 # --- a store that fails ----------------------------------------------------------------------------------------
 
 

@@ -128,6 +128,19 @@ def test_a_batch_is_given_again_until_it_is_saved_and_then_what_has_come_since()
     assert data(tape.take()) == [b"b"]
 
 
+def test_a_batch_is_of_bounded_size_and_the_ending_comes_with_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tailrace.tape.recording.MAX_BATCH_BYTES", 100)
+    tape = recording()
+    write(tape, *[b"0123456789"] * 25)
+    tape.close(Outcome.COMPLETE)
+
+    batches = [save(tape) for _ in range(3)]
+
+    assert [len(data(batch)) for batch in batches] == [10, 10, 5]
+    assert [batch.ending is not None for batch in batches] == [False, False, True]
+    assert tape._budget.unsaved_bytes == 0
+
+
 def test_what_is_saved_is_not_given_again() -> None:
     tape = recording()
     tape.respond(ResponseHead(200, (), 1, Kind.STREAM))

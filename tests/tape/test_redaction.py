@@ -158,8 +158,11 @@ def test_names_are_compared_whole_and_only_as_keys(text: str) -> None:
 
 
 @pytest.mark.parametrize("field", sorted(FIELDS))
-def test_each_default_field_is_masked(field: str) -> None:
-    assert masked(f'{{"{field}":"{SECRET}"}}') == f'{{"{field}":"********"}}'
+def test_each_default_field_is_masked_wherever_it_is_cut(field: str) -> None:
+    text = f'{{"{field}":"{SECRET}"}}'
+
+    for place in range(len(text)):
+        assert masked(text[:place], text[place:]) == f'{{"{field}":"********"}}'
 
 
 def test_a_field_can_be_named_besides_the_defaults() -> None:

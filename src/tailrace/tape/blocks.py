@@ -75,7 +75,7 @@ def pack(blocks: Iterable[Block]) -> Iterator[Block]:
 
 def frames(block: Block, *, after: int = 0) -> Iterator[Frame]:
     """The frames of a block with a number above `after`. Raises `LibraryError` when the block is damaged."""
-    first = min(max(0, after - block.first_number + 1), block.frame_count)
+    first = max(0, after - block.first_number + 1)
     return _frames(block, range(first, block.frame_count))
 
 

@@ -83,7 +83,6 @@ def pack(store: Store, tape_ids: Sequence[str], summarise: Summarise | None, wri
                     waiting = []
         except Exception:
             logger.exception("tape %s stays unpacked", tape_id)
-            waiting = [step for step in waiting if step.tape_id != tape_id]
     _write(waiting, write)
 
 

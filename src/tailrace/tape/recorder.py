@@ -109,7 +109,10 @@ class Recorder:
 
     def flush(self) -> None:
         """Waits until what was there before this call is written, or has failed to be."""
+        there = [(recording, recording.frame_count) for recording in tuple(self.live.values())]
         self.run(lambda: None, urgent=True)
+        while self._error is None and any(tape.is_kept and tape.saved_count < count for tape, count in there):
+            self.run(lambda: None, urgent=True)
 
     def close(self) -> None:
         """Writes what there is and ends the thread. What still cannot be written then is lost, and logged."""

@@ -128,6 +128,8 @@ class Recording:
         self.response: ResponseHead | None = None
         self.ending: Ending | None = None
         self.frame_count = 0
+        self.saved_count = 0
+        """How many of the frames are in the store."""
         self.chunk_count = 0
         self.byte_count = 0
         self.lost_bytes = 0
@@ -255,6 +257,7 @@ class Recording:
     def saved(self, batch: Batch) -> None:
         """Tells that this batch, the last one taken, is in the store."""
         freed_bytes, self._saving_bytes = self._saving_bytes, 0
+        self.saved_count += len(self._saving)
         self._saving = []
         self._masked = b""
         self._saved_response = self._saved_response or batch.response is not None

@@ -50,8 +50,8 @@ def test_an_owner_that_has_released_is_gone_and_leaves_no_file(path: Path) -> No
     owner = Owner(path)
     owner.release()
 
-    assert is_gone(path, owner.name)
     assert list(path.parent.iterdir()) == []
+    assert is_gone(path, owner.name)
 
 
 def test_an_owner_that_never_was_is_gone(path: Path) -> None:

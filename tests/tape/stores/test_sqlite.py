@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -144,24 +143,54 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatc
     again.close()
 
 
-def test_processes_that_open_a_new_library_at_one_moment_all_succeed(path: Path) -> None:
-    opens = (
-        "import sys; from pathlib import Path; from tailrace.tape.stores.sqlite import SqliteStore;"
-        "print(flush=True); sys.stdin.readline(); SqliteStore(Path(sys.argv[1])).close()"
-    )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    processes = [subprocess.Popen([sys.executable, "-c", opens, str(path)], **pipes) for _ in range(8)]
-    for process in processes:
-        assert process.stdout is not None
-        process.stdout.readline()
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write(b"\n")
-        process.stdin.flush()
+OPENS = """
+import json, sys
+from pathlib import Path
+from tailrace.errors import LibraryUnavailable
+from tailrace.tape.stores.sqlite import SqliteStore
 
-    complaints = [process.communicate()[1].decode() for process in processes]
+print(json.dumps("ready"), flush=True)
+for line in sys.stdin:
+    try:
+        SqliteStore(Path(line.strip())).close()
+        print(json.dumps(None), flush=True)
+    except LibraryUnavailable as error:
+        print(json.dumps(str(error)), flush=True)
+"""
 
-    assert complaints == [""] * 8
+
+def test_processes_that_open_a_new_library_at_one_moment_all_succeed(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        children = [stack.enter_context(Child(OPENS)) for _ in range(4)]
+        for child in children:
+            assert child.hear() == "ready"
+        for number in range(40):
+            for child in children:
+                child.tell(f"{tmp_path}/{number}.db")
+            assert [child.hear() for child in children] == [None] * 4
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_a_library_may_be_made_by_another_one_between_two_looks_at_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    look = sqlite._number
+    looks = 0
+
+    def look_and_be_overtaken(connection: apsw.Connection, sql: str) -> int:
+        nonlocal looks
+        seen = look(connection, sql)
+        looks += 1
+        if looks == moment:
+            SqliteStore(path).close()
+        return seen
+
+    monkeypatch.setattr(sqlite, "_number", look_and_be_overtaken)
+
+    store = SqliteStore(path)
+
+    assert stored(store, b"x")
+    store.close()
 
 
 # --- what is refused -------------------------------------------------------------------------------------------
@@ -290,6 +319,20 @@ def test_what_a_transaction_could_not_write_can_be_written_again(store: SqliteSt
 def test_frames_of_a_tape_that_is_not_there_are_an_error_that_names_it(store: SqliteStore) -> None:
     with pytest.raises(TapeNotFound, match="has lost the tape 01NOT"):
         store.save([batch("01NOT", block=join([frame(1, 1, b"x")]))])
+
+
+def test_a_tape_whose_row_has_vanished_is_found_out_at_the_second_try(store: SqliteStore, path: Path) -> None:
+    """Somebody may have tidied up by hand. At first it is like any failure; then it is known which tape it is."""
+    tape_id = stored(store, b"a", ended=False)
+    other = apsw.Connection(str(path))
+    other.execute("DELETE FROM tapes")
+    other.close()
+    more = [batch(tape_id, block=join([frame(2, 2, b"b")]))]
+
+    with pytest.raises(LibraryError, match="FOREIGN KEY constraint failed"):
+        store.save(more)
+    with pytest.raises(TapeNotFound, match=f"has lost the tape {tape_id}"):
+        store.save(more)
 
 
 def test_a_locked_library_is_an_error_and_not_a_wait_for_ever(
