@@ -25,7 +25,7 @@ from pydantic import BaseModel
 
 from tailrace.app.config import Config, variables
 from tailrace.cli import main as command_line
-from tailrace.gateway import LocalUpstreamSettings, OpenAIUpstreamSettings
+from tailrace.gateway.settings import LocalUpstreamSettings, OpenAIUpstreamSettings
 from tailrace.llm.anthropic_messages import MESSAGES
 from tailrace.llm.openai_chat import CHAT, COMPLETIONS
 from tailrace.llm.openai_responses import RESPONSES
@@ -52,6 +52,7 @@ BOUNDS = {
     "no JSON, and counts as no answer.",
     "gateway.local.RESTART_S": "The wait before the process of a local model is started again.",
     "gateway.local.STOP_S": "How long that process may take to end; then it is killed.",
+    "gateway.local.MAX_LOG_LINE_BYTES": "About how much of one line of its log is taken; a longer one comes in parts.",
     "client.transport.KEEP_ALIVE_S": "How long an idle connection to an upstream is kept for the next request.",
     "client.transport.MAX_HEADER_BYTES": "The longest status line or header field of an upstream's answer. Above it, "
     "`upstream_broken`.",
@@ -65,12 +66,16 @@ BOUNDS = {
     "tape.recorder.YIELD_AFTER_S": "How long the recorder works before it lets the relay run.",
     "tape.recorder.YIELD_S": "For how long it then does.",
     "tape.recorder.RETRY_S": "The wait before the next attempt when the library cannot be written.",
-    "tape.recorder.MAX_UNSAVED_BYTES": "What may wait for the disk, over all tapes. Bytes beyond it are relayed but "
-    "not recorded, and counted as lost.",
-    "tape.recording.MAX_BATCH_BYTES": "About how much of one tape is written at a time.",
+    "tape.recorder.MAX_UNSAVED_BYTES": "The memory of what waits for the disk, over all tapes. Bytes beyond it are "
+    "relayed but not recorded, and counted as lost.",
+    "tape.recording.HEAD_BYTES": "What a tape counts for in that memory besides its request's headers and body.",
+    "tape.recording.FRAME_BYTES": "What a frame counts for in it besides its bytes.",
+    "tape.recording.MAX_BATCH_BYTES": "About how much memory's worth of one tape is written at a time.",
+    "tape.recording.MAX_ERROR_CHARACTERS": "How much is kept of the line that says why a tape ended. The rest is cut.",
     "tape.recording.MAX_FOLLOWER_FRAMES": "How far a live follower may fall behind. Then it reads the stored part "
     "again; it misses nothing.",
     "tape.blocks.MAX_PACKED_BYTES": "What one packed block holds before compression; a longer tape has several.",
+    "tape.blocks.MAX_PACKED_FRAMES": "And how many frames.",
     "tape.packer.CLOSE_S": "How long closing a library works on tapes that are not packed yet. The rest is packed "
     "when it is next opened for recording.",
     "tape.packer.MAX_TOGETHER": "How many tapes are packed in one transaction.",
@@ -85,6 +90,8 @@ BOUNDS = {
     "sse.event.MAX_RETRY_DIGITS": "The longest `retry` that is read and written exactly.",
     "traces.reading.MAX_EVENT_BYTES": "The longest event that is read back from a tape. A longer one raises "
     "`EventTooLarge`.",
+    "app.request_head.MAX_HEAD_BYTES": "The longest head of a request. A longer one is answered with 431 "
+    "`head_too_large`, and the connection is closed.",
     "app.serving.LAST_WORD_S": "How long, after the grace period, the last words to clients and tapes may take.",
     "app.serving.SWITCH_INTERVAL_S": "How long another thread may hold the interpreter while the relay waits.",
     "app.serving.BACKLOG": "Connections that may wait to be accepted.",
@@ -243,7 +250,7 @@ def error_shapes(_: str) -> str:
     parts = []
     for dialect in (CHAT, COMPLETIONS, RESPONSES, MESSAGES, PLAIN):
         body = dialect.error_body("MESSAGE", "TYPE", "CODE").decode()
-        frame = dialect.error_frame("MESSAGE", "CODE").decode()
+        frame = dialect.error_frame("MESSAGE", "TYPE", "CODE").decode()
         shown = f"```\n{frame.rstrip()}\n```" if frame else "No frame: the connection is broken off."
         parts.append(f"**`{dialect.name}`**\n\n```json\n{body}\n```\n\n{shown}")
     return "\n\n".join(parts)

@@ -27,8 +27,8 @@ import tailrace.sse
 import tailrace.tape
 from tailrace.app.config import Config, load_config, variables
 from tailrace.errors import FilterError
-from tailrace.gateway import LocalUpstreamSettings, OpenAIUpstreamSettings
 from tailrace.gateway.gateway import ENDPOINTS, MODELS, RELAY
+from tailrace.gateway.settings import LocalUpstreamSettings, OpenAIUpstreamSettings
 from tailrace.llm.dialects import named
 from tailrace.tape import Origin, Outcome
 from tailrace.traces import FORMATS

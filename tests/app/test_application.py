@@ -42,6 +42,14 @@ def test_another_page_is_forbidden_on_every_path(server: Server, path: str) -> N
     assert answer.status == 403
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_an_image_on_another_page_is_forbidden_on_every_path(server: Server, path: str) -> None:
+    """`<img src="http://127.0.0.1:8080/relay/...">` has no Origin; the upstream must not hear of it."""
+    answer = server.ask("GET", path, b"", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors")
+
+    assert (answer.status, answer.json()["error"]["code"]) == (403, "forbidden")
+
+
 def test_a_page_of_its_own_may_call(server: Server, upstream: ScriptedUpstream) -> None:
     upstream.answer(*streamed(DONE))
 

@@ -9,7 +9,7 @@ import pytest
 
 from tailrace.app.config import Config, load_config, variables
 from tailrace.errors import ConfigError
-from tailrace.gateway import LocalUpstreamSettings, OpenAIUpstreamSettings
+from tailrace.gateway.settings import LocalUpstreamSettings, OpenAIUpstreamSettings
 
 UPSTREAM = '[[upstream]]\nname = "a"\nkind = "openai"\nbase_url = "http://a/v1"\n'
 

@@ -58,6 +58,15 @@ def test_other_pages_may_not(guard: Guard, origin: str) -> None:
     assert origin in said
 
 
+@pytest.mark.parametrize(
+    ("site", "may"), [("none", True), ("same-origin", True), ("same-site", False), ("Cross-Site", False)]
+)
+def test_what_a_page_fetches_without_an_origin_is_only_for_its_own_site(guard: Guard, site: str, may: bool) -> None:
+    said = objection(guard, host="127.0.0.1:8080", **{"sec-fetch-site": site})
+
+    assert said == (None if may else "pages of another site may not call, only those of this server")
+
+
 def test_the_usual_port_need_not_be_named() -> None:
     guard = Guard("127.0.0.1", 80)
 

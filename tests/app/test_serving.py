@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from support.server import Server, environment, scripted, write_config
+from support.client import Client
+from support.server import Server, environment, eventually, scripted, write_config
+from support.upstream import STREAM_HEAD, ScriptedUpstream, chunk, event, send, stall
 from tailrace.app.serving import bind
 from tailrace.errors import ConfigError
+from tailrace.tape import Outcome
 
 
 def test_a_free_port_is_taken_and_kept_from_children() -> None:
@@ -39,6 +42,70 @@ def test_a_port_in_use_is_said() -> None:
             bind("127.0.0.1", port)
 
     assert "--port" in (error.value.hint or "")
+
+
+def test_of_two_that_begin_together_only_one_gets_the_port() -> None:
+    with bind("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+
+        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
+            bind("127.0.0.1", port)
+
+
+def test_of_three_servers_that_are_started_at_once_one_serves_and_the_others_say_why(tmp_path: Path) -> None:
+    with bind("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    file = write_config(tmp_path, [scripted("http://127.0.0.1:9")], server={"port": port})
+    command = [sys.executable, "-m", "tailrace.cli.main", "up", "--config", str(file)]
+    servers = [
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment()) for _ in range(3)
+    ]  # fmt: skip
+    try:
+        eventually(lambda: sum(server.poll() is not None for server in servers) == 2, "two of them live on")
+        (serving,) = [server for server in servers if server.poll() is None]
+        with Client(port) as client:
+            assert client.request("GET", "/healthz").json() == {"status": "ok"}
+    finally:
+        for server in servers:
+            server.terminate()
+    said = {server: server.communicate(timeout=30)[1] for server in servers}
+
+    assert "Tailrace is running" in said.pop(serving)
+    for server, words in said.items():
+        assert server.returncode == 2
+        assert words.startswith(f"error: cannot listen on 127.0.0.1:{port}: Address already in use\n\nhint: another ")
+
+
+FAILING = """
+from tailrace.gateway.exchange import Exchange
+
+def check(self, now_ns):
+    raise RuntimeError("the wheel is broken")
+
+Exchange.check = check
+"""
+
+
+def test_a_server_of_which_a_part_fails_ends_and_says_so(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    """It would live on with a library that is closed."""
+    (tmp_path / "sitecustomize.py").write_text(FAILING, encoding="utf-8")
+    server = Server(write_config(tmp_path, [scripted(upstream.url)]), PYTHONPATH=str(tmp_path))
+    try:
+        server.start()
+        upstream.answer(send(STREAM_HEAD), send(chunk(event("a"))), stall())
+        answer = server.chat()
+        told = answer.read_all()
+
+        assert server.wait() == 2
+        assert server.outcome(answer.trace) is Outcome.STOPPED
+    finally:
+        server.close()
+    assert told.startswith(event("a") + b'data: {"error":{"message":"Tailrace is shutting down"')
+    assert server.log.endswith(
+        "\nerror: the server has ended, because a part of it failed: RuntimeError('the wheel is broken')\n\n"
+        "hint: this is a mistake in Tailrace; `--verbose` logs where it happened\n"
+    )
+    assert "Traceback" not in server.log
 
 
 def up(*arguments: str, cwd: Path, **env: str) -> tuple[int, str, str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from tailrace.cli.table import milliseconds, rows
+from tailrace.cli.table import milliseconds, plain, rows
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
@@ -27,6 +27,28 @@ def test_colour_takes_no_room() -> None:
 
 def test_a_table_without_rows_is_its_head() -> None:
     assert list(rows(("ID", "TIME"), [])) == ["ID  TIME"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("smollm2", "smollm2"),
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("\x07\b\x00\x7f", r"\x07\x08\x00\x7f"),
+        ("two\r\nlines\t", r"two\r\nlines\t"),
+        ("\x9b2J", r"\x9b2J"),  # the same as ESC [ to some terminals
+        ("\u202egnp\u2028", r"\u202egnp\u2028"),
+        ("\ud800", r"\ud800"),
+        (r"a\b", r"a\b"),
+        ("größe 世界\u3000👩\u200d🚀 10\u202f000\u00a0€", "größe 世界\u3000👩\u200d🚀 10\u202f000\u00a0€"),
+    ],
+)
+def test_control_characters_are_shown_and_not_obeyed(text: str, shown: str) -> None:
+    assert plain(text) == shown
+
+
+def test_control_characters_that_are_wanted_stay() -> None:
+    assert plain("a\tb\r\n", keep="\n\t") == "a\tb\\r\n"
 
 
 @pytest.mark.parametrize(

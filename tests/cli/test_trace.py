@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from tailrace.tape import Kind, Library, Origin, Outcome
@@ -259,6 +262,116 @@ def test_a_prefix_that_two_tapes_have_is_refused_with_both(run: Run, make: Make)
     assert (ran.code, ran.out) == (2, b"")
     assert ran.err.startswith(f"error: more than one tape begins with {shared}: {second}, {first}")
     assert ran.err.endswith("\n\nhint: give more of the id\n")
+
+
+# What others chose, on a terminal and in a pipe
+
+
+def on_a_terminal(*arguments: str) -> str:
+    """What a command writes when all its output goes to a terminal."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tailrace.cli.main", "trace", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    os.close(slave)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux says EIO when the other end has been closed
+        while data := os.read(master, 65536):
+            shown += data
+    os.close(master)
+    assert process.wait(60) == 0
+    return shown.decode().replace("\r\n", "\n")
+
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\nnext"
+SHOWN = r"\x1b]0;owned\x07\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    "command", [["list"], ["view"], ["view", "--events"], ["replay", "--speed", "max"]], ids=" ".join
+)
+def test_a_terminal_obeys_nothing_that_others_chose(make: Make, command: list[str]) -> None:
+    tape_id = make(
+        (1, b"event: \x1b[31m\x07\ndata: \x1b[2J\x07\n\n"),
+        (2, piece(EVIL).replace(b"smollm2", json.dumps(EVIL)[1:-1].encode())),
+        outcome=Outcome.UPSTREAM_ERROR,
+        error=EVIL,
+        session=EVIL,
+        tags={EVIL: EVIL},
+        path=f"/v1/chat/completions?{EVIL}",
+    )
+
+    shown = on_a_terminal(command[0], *([] if command == ["list"] else [tape_id]), *command[1:])
+
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert r"\x1b" in shown
+
+
+def test_a_model_and_an_error_are_one_line_each_in_a_pipe_too(run: Run, make: Make) -> None:
+    tape_id = make((1, piece("a")), outcome=Outcome.UPSTREAM_ERROR, error=EVIL, model=EVIL, dialect="plain")
+
+    assert f" {SHOWN}\\nnext " in run("trace", "list").lines[1]
+    viewed = run("trace", "view", tape_id).lines
+    assert f"Outcome                 upstream_error: {SHOWN} next" in viewed
+    assert f"Model                   {SHOWN}\\nnext" in viewed
+    assert run("trace", "replay", tape_id, "--speed", "max").err == f"upstream_error: {SHOWN} next\n"
+
+
+def test_a_pipe_gets_the_text_as_it_is(run: Run, make: Make) -> None:
+    tape_id = make((1, piece(EVIL)))
+
+    assert run("trace", "view", tape_id).out.endswith(f"\n\n{EVIL}\n".encode())
+    assert run("trace", "view", tape_id, "--events").out.endswith(piece(EVIL)[6:-1])
+    assert run("trace", "replay", tape_id, "--speed", "max").out == EVIL.encode()
+
+
+def test_a_terminal_shows_the_lines_and_the_letters_of_a_text(make: Make) -> None:
+    text = "Grüße,\n\t世界\u3000👩\u200d🚀"
+
+    assert on_a_terminal("view", make((1, piece(text)))).endswith(f"\n\n{text}\n")
+
+
+# Beside others
+
+
+@pytest.mark.parametrize(
+    "command", [["list"], ["view"], ["replay", "--speed", "max"], ["export", "--format", "sse"]], ids=lambda it: it[0]
+)
+def test_looking_at_tapes_does_not_wait_for_one_who_writes(
+    run: Run, make: Make, config: Path, command: list[str]
+) -> None:
+    tape_id = make((1, piece("a")))
+    writer = apsw.Connection(str(config.parent / "tapes.db"))
+    writer.execute("BEGIN IMMEDIATE")
+
+    started = time.perf_counter()
+    ran = run("trace", command[0], *([] if command == ["list"] else [tape_id]), *command[1:])
+
+    assert ran.code == 0
+    assert time.perf_counter() - started < 3, "a writer waits five seconds for its turn"
+    writer.execute("ROLLBACK")
+    writer.close()
+
+
+def test_looking_at_a_tape_of_a_dead_process_shows_it_crashed_and_deleting_ends_it_first(
+    run: Run, json_lines: Run, config: Path
+) -> None:
+    with Library(f"sqlite:///{config.parent}/tapes.db") as dead:
+        tape_id = begin(dead, (1, piece("a"))).id
+    before = (config.parent / "tapes.db").read_bytes()
+
+    assert [(line["id"], line["outcome"]) for line in json_lines("--filter", "outcome:crashed")] == [
+        (tape_id, "crashed")
+    ]
+    assert json_lines("--filter", "outcome:open") == []
+    assert b"crashed: the process that recorded it ended" in run("trace", "view", tape_id).out
+    assert (config.parent / "tapes.db").read_bytes() == before
+    assert run("trace", "rm", tape_id).err == "deleted 1 tape\n"
 
 
 # replay

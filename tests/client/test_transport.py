@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -237,3 +238,63 @@ def own_sockets_to(port: int) -> list[socket.socket]:
 
 def own_ports_to(port: int) -> set[int]:
     return {sock.getsockname()[1] for sock in own_sockets_to(port)}
+
+
+SECRET = "s3cr3t"
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        (f"HTTP/1.1 200 OK\r\nSet-Cookie: a={SECRET}{'x' * 70_000}\r\n\r\n", "its head has a line of more than 65536"),
+        (f"HTTP/1.1 200 OK\r\nX(Odd): {SECRET}\r\n\r\n", "it is not HTTP (BadHttpMessage)"),
+        (f"HTTP/1.1 200 OK\r\n{SECRET}\r\n\r\n", "it is not HTTP ("),
+        (f"HTTP/1.1 {SECRET} OK\r\n\r\n", "it is not HTTP (BadStatusLine)"),
+        (f"HTTP/1.1 200 OK\r\nSet-Cookie: {SECRET}\r\n", "it closed the connection"),
+        (f"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nX: {SECRET}", "it closed the connection"),
+    ],
+    ids=["too long", "bad name", "no colon", "bad status", "cut after a field", "cut inside a field"],
+)
+async def test_what_is_said_about_a_head_has_nothing_of_its_bytes(
+    upstream: ScriptedUpstream, transport: Transport, head: str, reason: str
+) -> None:
+    upstream.answer(send(head.encode()), cut())
+
+    with pytest.raises(UpstreamBroken) as error:
+        await transport.open("POST", upstream.url, [], b"x")
+
+    assert f"gave no answer: {reason}" in str(error.value)
+    assert SECRET not in str(error.value)
+
+
+async def test_what_is_said_about_a_body_has_nothing_of_its_bytes(
+    upstream: ScriptedUpstream, transport: Transport
+) -> None:
+    gate = upstream.gate()
+    upstream.answer(send(STREAM_HEAD + chunk(b"a")), wait(gate), send(SECRET.encode() + b"\r\n"), stall())
+    response = await transport.open("GET", upstream.url, [], b"")
+    assert await response.read() == b"a"
+    gate.open()
+
+    with pytest.raises(READ_ERRORS) as error:
+        await response.read()
+    response.close()
+
+    assert SECRET not in str(broken(error.value))
+
+
+async def test_nothing_is_left_of_a_response_on_the_connection_that_is_kept(
+    upstream: ScriptedUpstream, transport: Transport
+) -> None:
+    ports, left = set(), []
+    for _ in range(50):
+        upstream.answer(*streamed(b"x"))
+        response = await transport.open("GET", upstream.url, [], b"")
+        ports.update(own_ports_to(upstream.port))
+        assert await read_all(response) == b"x"
+        left.append(weakref.ref(response))
+        del response
+
+    gc.collect()
+    assert len(ports) == 1
+    assert [ref for ref in left if ref() is not None] == []

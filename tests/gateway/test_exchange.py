@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import json
+import logging
 import statistics
+import zlib
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.client import chat_body
-from support.server import Server
+from support.server import InProcess, Server, eventually, scripted, write_config
 from support.upstream import (
     CLOSE_DELIMITED_HEAD,
     DONE,
@@ -26,10 +32,14 @@ from support.upstream import (
     event,
     reset,
     send,
+    stall,
     streamed,
     wait,
 )
-from tailrace.tape import Kind, Origin, Outcome
+from tailrace.errors import LibraryError
+from tailrace.gateway import exchange as module
+from tailrace.llm import of_path
+from tailrace.tape import Kind, Origin, Outcome, Recording
 
 STREAMS = {
     "a chat": event("a") + event("b") + DONE,
@@ -46,7 +56,7 @@ ERRORS = {
     "/v1/chat/completions": b'data: {"error":{"message":',
     "/v1/completions": b'data: {"error":{"message":',
     "/v1/responses": b'event: error\ndata: {"type":"error",',
-    "/v1/messages": b'event: error\ndata: {"type":"error","error":{"type":"api_error",',
+    "/v1/messages": b'event: error\ndata: {"type":"error","error":{"type":"upstream_error",',
 }
 """How a stream of each API is told that it has failed."""
 
@@ -453,6 +463,36 @@ def test_a_plain_event_stream_that_is_cut_leaves_the_client_with_a_broken_connec
     assert server.outcome(answer.trace) is Outcome.TRUNCATED
 
 
+@pytest.mark.parametrize("path", LAST)
+@pytest.mark.parametrize("is_whole", [True, False], ids=["whole", "cut"])
+def test_a_relayed_stream_means_what_it_means_at_the_upstream(
+    server: Server, upstream: ScriptedUpstream, path: str, is_whole: bool
+) -> None:
+    """The upstream's address ends with `/v1`, and so the path that the client calls has none."""
+    stream = FIRST[path] + (LAST[path] if is_whole else b"")
+    upstream.answer(*streamed(stream))
+
+    answer = server.chat(path=f"/relay/scripted{path.removeprefix('/v1')}?a=1")
+
+    told = answer.read_all().removeprefix(stream)
+    assert upstream.next_call().target == f"{path}?a=1"
+    assert told == b"" if is_whole else told.startswith(ERRORS[path])
+    tape = server.tape(answer.trace)
+    assert tape.outcome is (Outcome.COMPLETE if is_whole else Outcome.TRUNCATED)
+    assert tape.dialect == of_path(path).name
+
+
+def test_half_of_a_surrogate_pair_hides_no_error(server: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*streamed(rb'data: {"error":{"message":"cut here: \ud83d"}}' + b"\n\n", DONE))
+
+    answer = server.chat(text="\ud83d")
+    answer.read_all()
+
+    assert rb'"\ud83d"' in upstream.next_call().body, "the request is not passed on as it is"
+    tape = server.tape(answer.trace)
+    assert (tape.outcome, tape.error) == (Outcome.UPSTREAM_ERROR, "cut here: \ufffd")
+
+
 # The endings: answers in one piece
 
 
@@ -569,20 +609,87 @@ def test_a_compressed_answer_is_passed_on_compressed(server: Server, upstream: S
     assert answer.header("content-encoding") == "gzip"
 
 
-@pytest.mark.parametrize(("ending", "ended"), [(send(END), True), (cut(), False)], ids=["whole", "cut"])
-def test_a_compressed_stream_is_passed_on_and_nothing_is_put_into_it(
-    server: Server, upstream: ScriptedUpstream, ending: Step, ended: bool
+def compressed_head(coding: str) -> bytes:
+    return STREAM_HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: %s\r\n\r\n" % coding.encode())
+
+
+@pytest.mark.parametrize("ending", [send(END), cut()], ids=["end", "cut"])
+@pytest.mark.parametrize("is_complete", [True, False])
+@pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_compressed_stream_is_passed_on_and_its_own_end_is_seen(
+    server: Server,
+    upstream: ScriptedUpstream,
+    coding: str,
+    compress: Callable[[bytes], bytes],
+    is_complete: bool,
+    ending: Step,
 ) -> None:
-    """Its events cannot be seen, so it is whole when its body is; an error frame would damage what there is."""
-    body = gzip.compress(event("a"))
-    head = STREAM_HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
-    upstream.answer(send(head), send(chunk(body)), ending)
+    """An error frame would damage what there is: a stream without its end leaves a broken connection."""
+    body = compress(event("a") + (DONE if is_complete else b""))
+    upstream.answer(send(compressed_head(coding)), send(chunk(body)), ending)
 
     answer = server.chat()
 
     assert answer.read_all() == body
-    assert answer.ended is ended
-    assert server.outcome(answer.trace) is (Outcome.COMPLETE if ended else Outcome.TRUNCATED)
+    assert answer.ended is is_complete
+    assert server.outcome(answer.trace) is (Outcome.COMPLETE if is_complete else Outcome.TRUNCATED)
+    assert server.recorded(answer.trace) == body
+
+
+@pytest.mark.parametrize(("ending", "is_whole"), [(send(END), True), (cut(), False)], ids=["end", "cut"])
+@pytest.mark.parametrize("coding", ["br", "gzip"])
+def test_a_stream_that_cannot_be_seen_through_is_judged_by_its_body_and_the_tape_says_so(
+    server: Server, upstream: ScriptedUpstream, coding: str, ending: Step, is_whole: bool
+) -> None:
+    upstream.answer(send(compressed_head(coding)), send(chunk(b"not what it says")), ending)
+
+    answer = server.chat()
+
+    assert answer.read_all() == b"not what it says"
+    assert answer.ended is is_whole
+    tape = server.tape(answer.trace)
+    if is_whole:
+        note = "whether it said its end cannot be seen in its content coding; its body came whole"
+        assert (tape.outcome, tape.error) == (Outcome.COMPLETE, note)
+    else:
+        assert tape.outcome is Outcome.TRUNCATED
+
+
+def test_a_compressed_stream_that_has_said_its_end_is_judged_by_that_whatever_follows(
+    server: Server, upstream: ScriptedUpstream
+) -> None:
+    upstream.answer(send(compressed_head("gzip")), send(chunk(gzip.compress(DONE))), send(chunk(b"rubbish") + END))
+
+    answer = server.chat()
+
+    answer.read_all()
+    tape = server.tape(answer.trace)
+    assert (tape.outcome, tape.error) == (Outcome.COMPLETE, None)
+
+
+def test_a_compressed_plain_stream_is_complete_when_its_body_is(server: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(send(compressed_head("br")), send(chunk(b"x") + END))
+
+    answer = server.ask("GET", "/relay/scripted/v2/events")
+
+    answer.read_all()
+    tape = server.tape(answer.trace)
+    assert (tape.outcome, tape.error) == (Outcome.COMPLETE, None)
+
+
+def test_a_client_that_leaves_a_stream_that_cannot_be_seen_through_is_all_that_the_tape_says(
+    server: Server, upstream: ScriptedUpstream
+) -> None:
+    gate = upstream.gate()
+    upstream.answer(send(compressed_head("br")), send(chunk(b"x")), wait(gate))
+    answer = server.chat()
+    answer.read_until(1)
+
+    answer.client.close()
+
+    tape = server.tape(answer.trace)
+    gate.open()
+    assert (tape.outcome, tape.error) == (Outcome.CLIENT_GONE, None)
 
 
 @pytest.mark.parametrize("status", [101, 99, 999])
@@ -709,3 +816,92 @@ def test_an_error_of_the_gateway_has_the_shape_of_the_api(
     assert error["error"]["code"] == "upstream_broken"
     assert error["error"]["type"] == "upstream_error"
     assert error.get("type") == ("error" if path == "/v1/messages" else None)
+
+
+# What goes wrong in here
+
+
+@pytest.fixture
+def inside(tmp_path: Path, upstream: ScriptedUpstream) -> Iterator[InProcess]:
+    with InProcess(write_config(tmp_path, [scripted(upstream.url)])).running() as running:
+        yield running
+
+
+def failing(*_: object) -> NoReturn:
+    raise ValueError("of the inside:\nsecret")
+
+
+def test_a_failure_of_its_own_before_the_answer_is_an_error_logged_once(
+    inside: InProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(inside.application.upstreams[0], "open", failing)
+
+    answer = inside.chat()
+
+    error = answer.json()["error"]
+    assert (answer.status, error["code"], error["type"]) == (500, "internal_error", "server_error")
+    assert error["message"] == "Tailrace itself failed (ValueError); its log says where"
+    tape = inside.tape(answer.trace)
+    assert (tape.outcome, tape.error, tape.status) == (Outcome.STOPPED, error["message"], 500)
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.name == "tailrace.gateway"
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ValueError)
+
+
+@pytest.mark.parametrize("is_between_events", [True, False])
+def test_a_failure_of_its_own_inside_a_stream_is_told_where_it_can_be(
+    inside: InProcess,
+    upstream: ScriptedUpstream,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    is_between_events: bool,
+) -> None:
+    part = event("a") if is_between_events else event("a")[:-1]
+    upstream.answer(send(STREAM_HEAD), send(chunk(part)), stall())
+    monkeypatch.setattr(Recording, "write", failing)
+
+    answer = inside.chat()
+
+    told = answer.read_all().removeprefix(part)
+    assert answer.ended is is_between_events
+    if is_between_events:
+        (error,) = [json.loads(line)["error"] for line in told.decode().removeprefix("data: ").splitlines() if line]
+        assert (error["code"], error["type"]) == ("internal_error", "server_error")
+    else:
+        assert told == b""
+    tape = inside.tape(answer.trace)
+    message = "Tailrace itself failed (ValueError); its log says where"
+    assert (tape.outcome, tape.error) == (Outcome.STOPPED, message)
+    assert [record.name for record in caplog.records if record.exc_info] == ["tailrace.gateway"]
+
+
+def test_a_failure_of_its_own_after_the_terminal_event_does_not_matter(
+    inside: InProcess, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.answer(*streamed(event("a") + DONE))
+    monkeypatch.setattr(Recording, "write", failing)
+
+    answer = inside.chat()
+
+    assert answer.read_all() == event("a") + DONE
+    assert answer.ended
+    assert inside.outcome(answer.trace) is Outcome.COMPLETE
+
+
+def test_no_request_waits_for_a_library_that_cannot_be_written(
+    inside: InProcess, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait a minute here, which is longer than the client does."""
+
+    def full(*_: object) -> NoReturn:
+        raise LibraryError("cannot write the library: it is full")
+
+    monkeypatch.setattr(inside.application.library._store, "_transaction", full)
+    upstream.answer(*streamed(DONE))
+    inside.chat().read_all()
+    eventually(lambda: not inside.application.library.health().writable, "the library can still be written")
+    monkeypatch.setattr(module, "HEAD_ON_DISK_S", 60)
+    upstream.answer(*streamed(event("a"), DONE))
+
+    assert inside.chat().read_all() == event("a") + DONE

@@ -11,8 +11,7 @@ import pytest
 from support.client import CHAT, Answer, chat_body
 from support.server import Server, scripted, write_config
 from support.upstream import DONE, ScriptedUpstream, answered, streamed
-from tailrace.gateway import Gateway
-from tailrace.gateway.gateway import ENDPOINTS
+from tailrace.gateway.gateway import ENDPOINTS, Gateway
 from tailrace.tape import Outcome
 
 KEY = "sk-of-the-gateway"
@@ -198,8 +197,18 @@ def test_a_refusal_has_the_shape_of_the_api(routed: Server, path: str) -> None:
     assert answer.header("content-type") == "application/json"
 
 
-def test_what_nobody_serves_is_not_found(routed: Server) -> None:
-    assert routed.ask("GET", "/v1/files").status == 404
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/", "/v1/chat/completions/", "/v1/v1/models", "/v1/modelsx"])
+def test_a_path_of_the_api_that_there_is_not_is_refused_with_those_there_are(routed: Server, path: str) -> None:
+    endpoints = "/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/messages, /v1/responses"
+    for method in ("GET", "POST"):
+        answer = routed.ask(method, path, b'{"model": "m"}')
+
+        assert error_of(answer) == (
+            404,
+            "route_not_found",
+            f"there is no route {path}; there is {endpoints}, /v1/models, /relay/{{upstream}}/{{path}}",
+        )
+        assert answer.header("x-tailrace-trace") is None
 
 
 # What is passed on
@@ -379,8 +388,10 @@ def test_the_list_of_models_takes_get(routed: Server) -> None:
         ("/v1/models/a/b", True),
         ("/relay/x", True),
         ("/relay", False),
-        ("/v1/modelsx", False),
-        ("/v1/chat/completions/", False),
+        ("/v1/modelsx", True),
+        ("/v1/chat/completions/", True),
+        ("/v1", False),
+        ("/v10/models", False),
         ("/healthz", False),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from support.client import CHAT, chat_body
 from support.server import Server
 from support.upstream import DONE, END, STREAM_HEAD, ScriptedUpstream, answered, chunk, send, streamed
-from tailrace.gateway.headers import is_compressed, is_event_stream, to_client, to_upstream, trace_header
+from tailrace.gateway.headers import coding, is_event_stream, to_client, to_upstream, trace_header
 
 HOP_BY_HOP = [
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
@@ -79,10 +79,19 @@ def test_what_may_not_be_in_a_value_is_a_space() -> None:
     assert to_client([("X", "a\x00b\x7fc\td\xe9")], trace=None, is_stream=False) == [(b"x", b"a b c\td\xe9")]
 
 
-@pytest.mark.parametrize(("encoding", "expected"), [("gzip", True), ("br", True), ("Identity", False)])
-def test_an_encoding_says_whether_the_bytes_can_be_read(encoding: str, expected: bool) -> None:
-    assert is_compressed([("Content-Encoding", encoding)]) is expected
-    assert is_compressed([]) is False
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], ""),
+        (["GZip"], "gzip"),
+        (["Identity"], ""),
+        ([""], ""),
+        (["identity, gzip"], "gzip"),
+        (["gzip", "br"], "gzip, br"),
+    ],
+)
+def test_the_content_coding_is_what_is_not_identity(values: list[str], expected: str) -> None:
+    assert coding([("Content-Encoding", value) for value in values]) == expected
 
 
 def test_only_a_recorded_exchange_names_its_trace() -> None:
@@ -179,3 +188,31 @@ def test_the_head_of_the_upstream_is_recorded_as_it_came(server: Server, upstrea
     headers = server.library.exchange(server.tape(answer.trace).id).response_headers
     assert ("X-Request-Id", "r") in headers
     assert ("Connection", "keep-alive") in headers
+
+
+@pytest.mark.parametrize("value", ["plain", "Grüße, 世界 🌊", "\x80\x9f", "a\tb"])
+def test_a_value_reaches_the_upstream_as_the_bytes_that_came(
+    server: Server, upstream: ScriptedUpstream, value: str
+) -> None:
+    upstream.answer(*answered(200, b"{}"))
+    sent = value.encode()
+
+    answer = server.ask("GET", "/relay/scripted/x", b"", f"X-Custom: {sent.decode('latin-1')}")
+
+    answer.read_all()
+    received = upstream.next_call().header("x-custom")
+    assert received is not None
+    assert received.encode("latin-1") == sent
+    assert ("x-custom", value) in server.library.exchange(server.tape(answer.trace).id).request_headers
+
+
+def test_a_value_that_is_not_utf_8_is_refused_before_it_could_be_altered(
+    server: Server, upstream: ScriptedUpstream
+) -> None:
+    answer = server.ask("GET", "/relay/scripted/x", b"", "X-Custom: caf\xe9")
+
+    error = answer.json()["error"]
+    assert (answer.status, error["code"]) == (400, "invalid_header")
+    assert error["message"] == "the value of x-custom is not UTF-8"
+    assert server.tape(answer.trace).error == error["message"]
+    assert ("x-custom", "caf\\xe9") in server.library.exchange(answer.trace).request_headers

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -19,10 +21,10 @@ from support.server import Server, eventually
 from support.upstream import PATIENCE_S
 from tailrace.client.transport import Transport
 from tailrace.errors import ConfigError, UpstreamUnreachable
-from tailrace.gateway import LocalUpstream, LocalUpstreamSettings
 from tailrace.gateway import local as module
-from tailrace.gateway.local import default_weights
-from tailrace.gateway.settings import DEFAULT_MODEL
+from tailrace.gateway.local import LocalUpstream, default_weights
+from tailrace.gateway.settings import DEFAULT_MODEL, LocalUpstreamSettings
+from tailrace.tape import Outcome
 
 CHILD = "tailrace.gateway.local_model"
 LOCAL = {"name": "local", "kind": "local", "context_tokens": 512, "parallel": 1, "threads": 1}
@@ -90,6 +92,111 @@ async def test_a_model_is_named_after_its_file(tmp_path: Path, monkeypatch: pyte
     (model,) = await upstream.models()
     assert model["id"] == "my-model.q4"
     assert upstream.problem() == "the model is loading"
+
+
+# With a child that pretends to be the engine
+
+
+@pytest.fixture
+def pretender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Makes a script what is started instead of the engine, from now on; gives the script's path."""
+
+    def pretends(script: str) -> str:
+        path = tmp_path / f"engine-{time.monotonic_ns()}.py"
+        path.write_text(f"import sys\nsys.stdin.readline()\n{script}", encoding="utf-8")
+        monkeypatch.setattr(module, "COMMAND", (sys.executable, str(path)))
+        return str(path)
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(module, "RESTART_S", 0.05)
+    (tmp_path / "a.gguf").touch()
+    return pretends
+
+
+SERVES = """
+print('{"address": "http://127.0.0.1:9"}', flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_a_line_of_any_length_on_standard_error_is_taken(
+    tmp_path: Path, transport: Transport, pretender: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The engine repeats a grammar that it does not like, which is as long as the client made it."""
+    caplog.set_level(logging.DEBUG, "tailrace.local")
+    script = pretender("sys.stderr.write('x' * 1_000_000 + '\\nafterwards\\n')\nsys.stderr.flush()" + SERVES)
+    upstream = LocalUpstream(settings(model_path=tmp_path / "a.gguf"), transport)
+
+    async with upstream.running():
+        await until(lambda: "afterwards" in caplog.messages and upstream.problem() is None)
+        assert len(children(os.getpid(), script)) == 1
+
+    lengths = [len(line) for line in caplog.messages if line.startswith("xx")]
+    assert sum(lengths) == 1_000_000
+    assert max(lengths) < 2 * module.MAX_LOG_LINE_BYTES
+
+
+async def test_what_it_says_last_is_kept_without_an_end_of_line() -> None:
+    stream = asyncio.StreamReader()
+    stream.feed_data(b"one\ntwo\n\nthree")
+    stream.feed_eof()
+
+    assert [line async for line in module._lines(stream)] == [b"one", b"two", b"", b"three"]
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        ("print('x' * 200_000)", "the model cannot be loaded: it did not say where it serves"),
+        ("print('{')", "the model cannot be loaded: it did not say where it serves"),
+        ("print([1])", "the model cannot be loaded: it did not say where it serves"),
+        ("sys.stdout.write('half')", "the model cannot be loaded: it did not say where it serves"),
+        ("print('{\"address\": 7}')", "the model's process cannot be run: "),
+        ("sys.exit(3)", "the model cannot be loaded: it ended while loading"),
+        (SERVES.replace("sys.stdin.read()", "sys.exit(3)"), "the model's process ended with code 3"),
+    ],
+    ids=["too long", "no JSON", "no object", "no line", "no address", "nothing", "only an address"],
+)
+async def test_a_child_that_does_not_serve_is_said_and_started_again(
+    tmp_path: Path, transport: Transport, pretender: Callable[[str], str], script: str, problem: str
+) -> None:
+    pretender(script)
+    upstream = LocalUpstream(settings(model_path=tmp_path / "a.gguf"), transport)
+
+    async with upstream.running():
+        await until(lambda: (upstream.problem() or "").startswith(problem))
+        pretender(SERVES)
+        await until(lambda: upstream.problem() is None)
+
+
+async def test_a_child_that_cannot_be_started_is_said_and_tried_again(
+    tmp_path: Path, transport: Transport, pretender: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "COMMAND", (str(tmp_path / "nothing"),))
+    upstream = LocalUpstream(settings(model_path=tmp_path / "a.gguf"), transport)
+
+    async with upstream.running():
+        with pytest.raises(UpstreamUnreachable, match=r"the model's process cannot be run: .*No such file"):
+            await upstream.open("POST", "/chat/completions", [], b"{}")
+        pretender(SERVES)
+        await until(lambda: upstream.problem() is None)
+
+
+async def test_what_lies_in_the_working_folder_is_not_imported(
+    tmp_path: Path, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(module, "RESTART_S", 60)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "xllamacpp.py").write_text("open('imported', 'w').close()", encoding="utf-8")
+    (tmp_path / "a.gguf").touch()
+    upstream = LocalUpstream(settings(model_path=tmp_path / "a.gguf"), transport)
+
+    async with upstream.running():
+        with pytest.raises(UpstreamUnreachable, match="the model cannot be loaded"):
+            await upstream.open("POST", "/chat/completions", [], b"{}")
+
+    assert not (tmp_path / "imported").exists()
 
 
 # With the real engine
@@ -168,6 +275,20 @@ def test_the_model_ends_with_the_server(start: Callable[..., Server]) -> None:
 
     assert not is_running(child)
     assert "Traceback" not in server.log
+
+
+@pytest.mark.model
+def test_a_request_that_the_engine_repeats_in_its_log_does_not_end_the_server(start: Callable[..., Server]) -> None:
+    server = start([LOCAL])
+    started_child(server)
+
+    refused = server.chat(model=DEFAULT_MODEL, stream=False, grammar="root ::= " + '"a" ' * 40_000 + "(")
+    assert refused.json()["error"]
+    answer = server.chat(model=DEFAULT_MODEL, max_tokens=2)
+
+    assert (refused.status, answer.status) == (400, 200)
+    answer.read_all()
+    assert server.outcome(answer.trace) is Outcome.COMPLETE
 
 
 @pytest.mark.model

@@ -12,6 +12,7 @@ from tailrace.gateway.request import (
     Request,
     read_body,
     read_head,
+    relayed,
     split_path,
     with_body_fields,
     with_model,
@@ -42,7 +43,7 @@ def part(body: bytes, *, more: bool) -> Message:
 def test_the_head_is_taken_as_it_was_written() -> None:
     request = read_head({
         "method": "POST", "path": "/v1/messages", "raw_path": b"/v1/mess%61ges", "query_string": b"a=%20&b",
-        "headers": [(b"x-a", b"\xe9"), (b"x-a", b"2")],
+        "headers": [(b"x-a", b"\xc3\xa9"), (b"x-a", b"2")],
     })  # fmt: skip
 
     assert (request.path, request.headers) == ("/v1/mess%61ges?a=%20&b", (("x-a", "é"), ("x-a", "2")))
@@ -78,15 +79,26 @@ async def test_a_client_that_leaves_inside_its_body_is_no_request() -> None:
 
 @pytest.mark.parametrize(
     ("path", "expected"),
-    [("/a/b?x=../y", ("/a/b", "?x=../y")), ("/a", ("/a", "")), ("/a?", ("/a", "?")), ("/a/...", ("/a/...", ""))],
+    [
+        ("/a/b?x=../y", ("/a/b", "?x=../y")),
+        ("/a", ("/a", "")),
+        ("/a?", ("/a", "?")),
+        ("/a/...", ("/a/...", "")),
+        ("/a;..", ("/a;..", "")),
+        ("/a;/;b", ("/a;/;b", "")),
+    ],
 )
 def test_a_path_is_split_at_its_query(path: str, expected: tuple[str, str]) -> None:
     assert split_path(path) == expected
 
 
 @pytest.mark.parametrize(
-    "path", ["/a/../b", "/..", "/a/.", "/%2E%2e/b", "/.%2e", "/a%2F..%2Fb", "/a/..%5Cb", "/a\\..\\b"]
-)
+    "path",
+    [
+        "/a/../b", "/..", "/a/.", "/%2E%2e/b", "/.%2e", "/a%2F..%2Fb", "/a/..%5Cb", "/a\\..\\b",
+        "/a/..;/b", "/a/..;x=1/b", "/.;", "/a/%2e%2e%3b/b",
+    ],
+)  # fmt: skip
 def test_a_path_that_climbs_is_refused(path: str) -> None:
     with pytest.raises(Refusal) as refused:
         split_path(path)
@@ -122,6 +134,41 @@ def test_a_body_is_written_anew_only_for_another_model() -> None:
     assert with_model(request, None) is request
     assert with_model(request, "n").body == b'{"model":"n"}'
     assert with_model(request, "n").model == "n"
+
+
+@pytest.mark.parametrize("body", [b'{"model":"m","x":"\xff"}', b'{"model":"m","x":1e999}'])
+def test_a_body_that_cannot_be_written_anew_is_refused(body: bytes) -> None:
+    request = with_body_fields(a_request(body=body))
+
+    with pytest.raises(Refusal) as refused:
+        with_model(request, "n")
+
+    assert (refused.value.status, refused.value.code) == (400, "invalid_json")
+
+
+def test_a_body_with_half_of_a_surrogate_pair_is_passed_on_as_it_is_and_can_be_written_anew() -> None:
+    request = with_body_fields(a_request(body=rb'{"model":"m","x":"\ud83d"}'))
+
+    assert with_model(request, "m").body == request.body
+    assert with_model(request, "n").body == '{"model":"n","x":"\ufffd"}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("base_path", "path", "dialect"),
+    [
+        ("/v1", "/responses", "openai-responses"),
+        ("/v1", "/mess%61ges", "anthropic-messages"),
+        ("/api/v1", "/completions", "openai-completions"),
+        ("", "/v1/messages", "anthropic-messages"),
+        ("", "/messages", "plain"),
+        ("/openai", "/deployments/x/chat/completions", "openai-chat"),
+        ("/v1", "/v2/events", "plain"),
+    ],
+)
+def test_a_relayed_path_means_what_it_means_at_the_upstream(base_path: str, path: str, dialect: str) -> None:
+    request = relayed(a_request(path="/relay/up/whatever"), base_path, path, "?a=1")
+
+    assert (request.upstream_path, request.dialect.name) == (f"{path}?a=1", dialect)
 
 
 def test_the_head_of_its_tape_says_what_was_asked() -> None:

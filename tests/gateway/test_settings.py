@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from tailrace.gateway import GatewaySettings, LocalUpstreamSettings, OpenAIUpstreamSettings, UpstreamSettings
+from tailrace.gateway.settings import GatewaySettings, LocalUpstreamSettings, OpenAIUpstreamSettings, UpstreamSettings
 
 
 def upstream(**fields: object) -> object:
@@ -26,10 +26,27 @@ def test_a_base_url_loses_its_last_slash(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["a.example/v1", "ftp://a", "http://a/?x=1", "http://a/#x", "http://a b", "http://", "http:///v1", ""]
+    "url",
+    [
+        "a.example/v1",
+        "ftp://a",
+        "http://a/?x=1",
+        "http://a/#x",
+        "http://a b",
+        "http://",
+        "http:///v1",
+        "",
+        "http://a\n",
+    ],
 )
 def test_a_base_url_is_an_http_address_without_query(url: str) -> None:
     with pytest.raises(ValidationError, match="expected an http:// or https:// address without query"):
+        upstream(base_url=url)
+
+
+@pytest.mark.parametrize("url", ["http://user:password@a/v1", "http://user@a", "http://@a"])
+def test_a_base_url_has_no_credentials(url: str) -> None:
+    with pytest.raises(ValidationError, match="key_env names the variable with the key"):
         upstream(base_url=url)
 
 

@@ -9,7 +9,8 @@ import pytest
 from support.upstream import ScriptedUpstream, Step, answered, cut, send
 from tailrace.client.transport import Transport
 from tailrace.errors import ConfigError, UpstreamError
-from tailrace.gateway import HttpUpstream, OpenAIUpstreamSettings
+from tailrace.gateway.settings import OpenAIUpstreamSettings
+from tailrace.gateway.upstream import HttpUpstream, base_path
 
 
 @pytest.fixture
@@ -89,3 +90,36 @@ def test_a_key_that_is_not_there_is_an_error_with_a_way_out(monkeypatch: pytest.
 
     assert str(error.value) == "upstream 'far' takes its key from FAR_KEY, which is not set"
     assert error.value.hint == "export FAR_KEY=..., or remove key_env to pass the client's own key on"
+
+
+@pytest.mark.parametrize("value", ["k\n", " k", "\tk \r\n"])
+async def test_white_space_around_a_key_does_not_belong_to_it(
+    upstream: ScriptedUpstream, transport: Transport, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("FAR_KEY", value)
+    upstream.answer(*answered(200, b"{}"))
+    far = HttpUpstream.configured(settings(key_env="FAR_KEY", base_url=upstream.url), transport)
+
+    (await far.open("GET", "/x", [], b"")).close()
+
+    assert upstream.next_call().header("authorization") == "Bearer k"
+
+
+@pytest.mark.parametrize("value", ["k\nk", "k\x1bk", "k\u200b", "k\udcff"])
+def test_a_key_that_cannot_be_sent_is_an_error_that_does_not_show_it(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("FAR_KEY", value)
+
+    with pytest.raises(ConfigError) as error:
+        HttpUpstream.configured(settings(key_env="FAR_KEY"), Transport(connect_s=1))
+
+    message = "upstream 'far' takes its key from FAR_KEY, which has a character that cannot be in a key"
+    assert (str(error.value), error.value.hint) == (message, "a key is one line of printable ASCII")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "path"), [("http://a", ""), ("http://a/v1", "/v1"), ("https://a:1/openai/v1", "/openai/v1")]
+)
+def test_its_base_path_is_that_of_its_address(base_url: str, path: str) -> None:
+    assert base_path(HttpUpstream("far", base_url, Transport(connect_s=1))) == path

@@ -246,11 +246,11 @@ def test_what_no_api_should_send_is_survived(odd: Json) -> None:
 
 
 def test_the_error_frame_is_an_event_named_error_in_anthropics_shape() -> None:
-    (found,) = Decoder().feed(MESSAGES.error_frame("it was cut", "upstream_truncated"))
+    (found,) = Decoder().feed(MESSAGES.error_frame("it was cut", "upstream_error", "upstream_truncated"))
     assert found.event == "error"
     assert json.loads(found.data or "") == {
         "type": "error",
-        "error": {"type": "api_error", "message": "it was cut", "code": "upstream_truncated"},
+        "error": {"type": "upstream_error", "message": "it was cut", "code": "upstream_truncated"},
     }
     assert MESSAGES.final(found) == Final("it was cut")
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tailrace.llm.codec import RequestFields, dumps, load_object, loads, request_fields
 
@@ -43,7 +48,10 @@ def test_text_and_bytes_are_read_alike(data: str | bytes) -> None:
     assert loads(data) == {"a": [1, 2.5, None, "é"]}
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"NaN", b'"\xff"', "\ud800", b'"\\ud800"', b"1e999", TOO_DEEP])
+NO_JSON = [b"", b"{", b"NaN", b'"\xff"', "\ud800", b"1e999", TOO_DEEP]
+
+
+@pytest.mark.parametrize("data", NO_JSON)
 def test_what_is_no_json_is_a_value_error(data: str | bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         loads(data)
@@ -62,3 +70,59 @@ def test_json_is_written_compactly_in_utf_8_and_reads_back() -> None:
     value = {"a": [1, None, "é\n\u2028"], "big": 2**70}
     assert dumps(value) == '{"a":[1,null,"é\\n\u2028"],"big":1180591620717411303424}'.encode()
     assert loads(dumps(value)) == value
+
+
+# Halves of a surrogate pair
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"\ud83d", "�"),
+        (r"a\ud83d", "a�"),
+        (r"\uDE00b", "�b"),
+        (r"\ud83d\ud83d\ude00", "�😀"),
+        (r"\ude00\ud83d", "��"),
+        (r"\ud83d\\ude00", "�\\ude00"),
+        (r"\ud83dé\n", "�é\n"),
+        ("\\ud83d😀", "�😀"),
+    ],
+)
+def test_half_of_a_surrogate_pair_that_is_escaped_alone_is_read_as_a_replacement(text: str, expected: str) -> None:
+    data = f'{{"{text}":["{text}",1.5,null,{2**70}]}}'
+
+    assert loads(data) == loads(data.encode()) == load_object(data) == {expected: [expected, 1.5, None, 2**70]}
+
+
+@given(st.text(st.characters(categories=None), max_size=8))
+def test_whatever_pythons_encoder_writes_is_read_as_text_that_can_be_written(text: str) -> None:
+    read = loads(json.dumps(text))
+
+    assert read == text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    assert loads(dumps(read)) == read
+
+
+def test_a_request_with_half_of_a_surrogate_pair_is_routed() -> None:
+    body = rb'{"messages":[{"content":"\ud83d"}],"stream":true,"model":"m"}'
+
+    assert request_fields(body) == RequestFields(model="m", stream=True)
+
+
+@pytest.mark.parametrize("data", [*filter(None, NO_JSON), b'{"model":7}', b'{"stream":"yes"}'])
+def test_half_of_a_surrogate_pair_makes_nothing_else_right(data: str | bytes) -> None:
+    body = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
+    with pytest.raises(ValueError, match=r"."):
+        request_fields(rb'["\ud83d",' + body + b"]")
+    with pytest.raises(ValueError, match=r"."):
+        request_fields(rb'{"x":"\ud83d",' + body.removeprefix(b"{"))
+
+
+def test_a_large_body_with_half_of_a_surrogate_pair_is_read_in_the_time_of_a_few_readings() -> None:
+    data = rb'{"x":"\ud83d","y":["' + rb"\ud83d\ude00\n" * 400_000 + b'"]}'
+    started = time.process_time()
+    json.loads(data)
+    once = time.process_time() - started
+
+    request_fields(data)
+
+    assert time.process_time() - started < once + max(1.0, 20 * once)

@@ -106,7 +106,7 @@ def test_text_that_mentions_an_ending_is_not_one(text: str) -> None:
 
 def test_every_final_event_has_a_marker(events: Callable[[str], list[Event]]) -> None:
     wire = [f"data: {found.data}".encode() for found in events("openai-chat") if CHAT.final(found)]
-    wire.append(CHAT.error_frame("cut", "upstream_truncated"))
+    wire.append(CHAT.error_frame("cut", "upstream_error", "upstream_truncated"))
     assert len(wire) == 2
     assert all(any(marker in line for marker in CHAT.markers) for line in wire)
 
@@ -433,7 +433,8 @@ def test_what_no_api_should_send_is_survived(odd: Json) -> None:
 
 
 def test_the_error_frame_is_an_error_to_the_openai_sdk_after_the_text_that_came() -> None:
-    stream = f"data: {json.dumps(chunk({'content': 'Hel'}))}\n\n".encode() + CHAT.error_frame("it was cut", "cut_code")
+    frame = CHAT.error_frame("it was cut", "server_error", "cut_code")
+    stream = f"data: {json.dumps(chunk({'content': 'Hel'}))}\n\n".encode() + frame
     headers = {"content-type": "text/event-stream"}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers, content=stream))
     with openai.OpenAI(api_key="k", base_url="http://x/v1", http_client=httpx2.Client(transport=transport)) as client:
@@ -441,11 +442,11 @@ def test_the_error_frame_is_an_error_to_the_openai_sdk_after_the_text_that_came(
         assert next(heard).choices[0].delta.content == "Hel"
         with pytest.raises(openai.APIError, match="it was cut") as caught:
             next(heard)
-    assert caught.value.code == "cut_code"
+    assert (caught.value.code, caught.value.type) == ("cut_code", "server_error")
 
 
 def test_the_error_frame_ends_the_stream_badly_for_a_later_reader_too() -> None:
-    (found,) = Decoder().feed(CHAT.error_frame("it was\ncut", "code"))
+    (found,) = Decoder().feed(CHAT.error_frame("it was\ncut", "server_error", "code"))
     assert CHAT.final(found) == Final("it was\ncut")
 
 

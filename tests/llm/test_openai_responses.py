@@ -251,18 +251,18 @@ def test_what_no_api_should_send_is_survived(odd: Json) -> None:
 
 
 def test_the_error_frame_is_an_error_to_the_openai_sdk() -> None:
-    stream = RESPONSES.error_frame("it was cut", "cut_code")
+    stream = RESPONSES.error_frame("it was cut", "server_error", "cut_code")
     headers = {"content-type": "text/event-stream"}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers, content=stream))
     with openai.OpenAI(api_key="k", base_url="http://x/v1", http_client=httpx2.Client(transport=transport)) as client:
         heard = client.responses.create(model="m", input="x", stream=True)
         with pytest.raises(openai.APIError, match="it was cut") as caught:
             list(heard)
-    assert caught.value.code == "cut_code"
+    assert (caught.value.code, caught.value.type) == ("cut_code", "server_error")
 
 
 def test_the_error_frame_ends_the_stream_badly_for_a_later_reader_too() -> None:
-    (found,) = Decoder().feed(RESPONSES.error_frame("it was cut", "code"))
+    (found,) = Decoder().feed(RESPONSES.error_frame("it was cut", "server_error", "code"))
     assert found.event == "error"
     assert RESPONSES.final(found) == Final("it was cut")
 

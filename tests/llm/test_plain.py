@@ -26,4 +26,4 @@ def test_nothing_is_read_into_it() -> None:
 
 def test_an_error_before_the_stream_has_openais_shape_and_inside_it_there_is_none() -> None:
     assert json.loads(PLAIN.error_body("no", "not_found_error", "x"))["error"]["message"] == "no"
-    assert PLAIN.error_frame("cut", "x") == b""
+    assert PLAIN.error_frame("cut", "upstream_error", "x") == b""

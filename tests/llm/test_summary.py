@@ -107,7 +107,7 @@ def test_a_heartbeat_and_an_error_of_tailraces_own_hide_nothing_of_what_the_upst
         Frame(1, 10 * MS, Origin.TAILRACE, b": ping\n\n"),
         Frame(2, 20 * MS, Origin.UPSTREAM, text("Hello")),
         Frame(3, 30 * MS, Origin.UPSTREAM, USAGE),
-        Frame(4, 40 * MS, Origin.TAILRACE, CHAT.error_frame("cut", "upstream_truncated")),
+        Frame(4, 40 * MS, Origin.TAILRACE, CHAT.error_frame("cut", "upstream_error", "upstream_truncated")),
     ]
     assert summarise(tape("openai-chat"), b"", sent) == Summary("m", 20 * MS, 33, 6, None)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tailrace.llm import Dialect, EndingWatch, Final, named
+from tailrace.llm import CompressedWatch, Dialect, EndingWatch, Final, named
 from tailrace.llm.watch import MAX_HELD_BYTES
 
 CHAT, RESPONSES, MESSAGES, PLAIN = map(named, ("openai-chat", "openai-responses", "anthropic-messages", "plain"))
@@ -261,3 +262,69 @@ def test_a_huge_event_within_the_bound_is_looked_at_whole() -> None:
 def test_json_that_is_nested_too_deep_ends_nothing_and_breaks_nothing() -> None:
     deep = b'data: {"error":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n\n"
     assert list(verdicts(CHAT, [deep, DONE])) == [(deep, OPEN), (DONE, COMPLETE)]
+
+
+# What is compressed
+
+
+def compressed(coding: str, data: bytes, *, is_whole: bool = True) -> bytes:
+    compressor = zlib.compressobj(wbits=zlib.MAX_WBITS | (16 if coding == "gzip" else 0))
+    return compressor.compress(data) + compressor.flush(zlib.Z_FINISH if is_whole else zlib.Z_SYNC_FLUSH)
+
+
+def watched(coding: str, chunks: Iterable[bytes], dialect: str = "openai-chat") -> CompressedWatch:
+    watch = CompressedWatch(named(dialect), coding)
+    for chunk in chunks:
+        watch.feed(chunk)
+    watch.close()
+    return watch
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("size", [1, 3, 4096])
+@pytest.mark.parametrize("is_whole", [True, False], ids=["finished", "flushed"])
+def test_a_compressed_stream_says_its_end(coding: str, size: int, is_whole: bool) -> None:
+    stream = b'data: {"choices":[]}\n\n'
+    for data, expected in [(stream, None), (stream + b"data: [DONE]\n\n", Final())]:
+        wire = compressed(coding, data, is_whole=is_whole)
+
+        watch = watched(coding, (wire[at : at + size] for at in range(0, len(wire), size)))
+
+        assert (watch.final, watch.is_blind, watch.between_events) == (expected, False, False)
+
+
+def test_a_compressed_stream_may_have_several_members() -> None:
+    wire = compressed("gzip", b"data: 1\n\n") + compressed("gzip", b"data: [DO") + compressed("gzip", b"NE]\n\n")
+
+    assert watched("gzip", [wire]).final == Final()
+    assert watched("gzip", [wire[:30], wire[30:]]).final == Final()
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br"])
+def test_a_coding_that_is_not_known_is_not_seen_through(coding: str) -> None:
+    watch = watched(coding, [b"data: [DONE]\n\n"])
+
+    assert (watch.final, watch.is_blind) == (None, True)
+
+
+def test_bytes_that_are_not_what_the_coding_says_are_not_seen_through() -> None:
+    watch = watched("gzip", [b"data: [DONE]\n\n", b"data: [DONE]\n\n"])
+
+    assert (watch.final, watch.is_blind) == (None, True)
+
+
+def test_an_end_that_was_seen_is_not_lost_to_what_follows() -> None:
+    assert watched("gzip", [compressed("gzip", b"data: [DONE]\n\n"), b"rubbish"]).final == Final()
+
+
+def test_a_few_compressed_bytes_do_not_become_many_at_once() -> None:
+    wire = compressed("gzip", b": \n\n" * 16_000_000 + b"data: [DONE]\n\n")
+    tracemalloc.start()
+    try:
+        watch = watched("gzip", [wire])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert watch.final == Final()
+    assert peak < 4_000_000

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tailrace.errors import LibraryError
 from tailrace.tape import Frame, Origin, blocks
-from tailrace.tape.blocks import PACKED, RAW, Block, frames, join, pack, reversed_frames
+from tailrace.tape.blocks import PACKED, RAW, Block, frames, frames_once, join, pack, reversed_frames
 from tape.given import chat_stream, frame
 
 MIB = 1024 * 1024
@@ -63,13 +63,23 @@ def test_what_is_packed_comes_out_again_whatever_blocks_it_was_in(tape: list[Fra
     assert frames_of(pack(raw_blocks(tape, sizes))) == tape
 
 
-@given(tape=tapes(), sizes=sizes, limit=st.integers(1, 200))
-def test_packing_what_is_packed_in_part_changes_no_frame(tape: list[Frame], sizes: list[int], limit: int) -> None:
+@given(tape=tapes(), sizes=sizes)
+def test_packing_what_is_packed_in_part_changes_no_frame(tape: list[Frame], sizes: list[int]) -> None:
     """A process may die between the steps in which it packs a large tape."""
     raw = raw_blocks(tape, sizes)
     half = [*pack(raw[: len(raw) // 2]), *raw[len(raw) // 2 :]]
 
     assert frames_of(pack(half)) == tape
+
+
+@given(tape=tapes(), sizes=sizes, after=st.integers(0, 10))
+def test_frames_that_a_block_repeats_come_once(tape: list[Frame], sizes: list[int], after: int) -> None:
+    """As when a tape is packed between two looks at it."""
+    raw = raw_blocks(tape, sizes)
+    again = [*raw[: len(raw) // 2 + 1], *pack(raw)]
+
+    assert list(frames_once(again)) == tape
+    assert list(frames_once(raw, after=tape[0].number + after)) == tape[after + 1 :]
 
 
 @given(tape=tapes(), sizes=sizes)
@@ -102,6 +112,26 @@ def test_a_packed_block_holds_at_most_the_limit_unless_one_raw_block_is_larger(
     assert frames_of(packed) == tape
 
 
+@given(tape=tapes(), sizes=sizes, limit=st.integers(1, 20))
+def test_a_packed_block_has_at_most_so_many_frames_unless_one_raw_block_has_more(
+    tape: list[Frame], sizes: list[int], limit: int
+) -> None:
+    raw = raw_blocks(tape, sizes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "MAX_PACKED_FRAMES", limit)
+        packed = list(pack(raw))
+
+    most = max(block.frame_count for block in raw)
+    assert all(block.frame_count <= max(limit, most) for block in packed)
+    assert frames_of(packed) == tape
+
+
+def test_a_tape_of_very_many_frames_is_packed_in_pieces_although_it_is_small() -> None:
+    raw = [join([frame(first + number, first) for number in range(4096)]) for first in range(1, 10 * 4096, 4096)]
+
+    assert [block.frame_count for block in pack(raw)] == [16 * 1024, 16 * 1024, 8 * 1024]
+
+
 def test_a_long_tape_is_packed_in_pieces_of_at_most_4_mib() -> None:
     chunk = bytes(range(256)) * 4 * 1024  # 1 MiB
     raw = [join([frame(number, number, chunk)]) for number in range(1, 11)]
@@ -132,11 +162,15 @@ def test_pieces_are_packed_one_at_a_time_while_the_tape_is_read() -> None:
     assert read == [1, 2, 3, 4, 5]
 
 
-def test_a_block_that_is_packed_already_takes_nothing_in() -> None:
+def test_a_block_that_is_packed_already_stays_as_it_is_and_takes_nothing_in() -> None:
     """It is full, or nearly: two of them together could be more than reading should hold."""
-    (packed,) = pack([join([frame(1, 0, b"a")])])
+    before, after = join([frame(1, 0, b"a")]), join([frame(3, 0, b"c")])
+    (packed,) = pack([join([frame(2, 0, b"b")])])
 
-    assert [block.frame_count for block in pack([packed, join([frame(2, 0, b"b")])])] == [1, 1]
+    found = list(pack([before, packed, after]))
+
+    assert [block.first_number for block in found] == [1, 2, 3]
+    assert found[1] is packed
 
 
 def test_nothing_packs_to_nothing() -> None:

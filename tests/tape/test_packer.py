@@ -125,6 +125,32 @@ def test_a_summary_that_failed_is_derived_at_the_next_start_of_recording(url: st
     assert unpacked(path) == []
 
 
+def test_a_summary_sees_each_frame_once_also_when_another_process_packs_the_tape_meanwhile(
+    url: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tailrace.tape.stores.sqlite._FIRST_PAGE", 2)
+    monkeypatch.setattr(packer.Packer, "add", lambda self, tape_id: None)
+    with Library(url) as library:
+        recording = library.create(head())
+        for number in range(20):
+            write(recording, b"%d" % number)
+            library._recorder.flush()  # type: ignore[union-attr]
+        recording.close(Outcome.COMPLETE)
+    assert len(block_sizes(path)) == 20
+    store = SqliteStore(path)
+
+    forwards, backwards = iter(of := packer._StoredFrames(store, recording.id)), reversed(of)
+    seen, seen_backwards = [next(forwards)], [next(backwards)]
+    pack(store, [recording.id], None, store.pack)
+    seen += forwards
+    seen_backwards += backwards
+
+    assert block_sizes(path) == [(blocks.PACKED, 20)]
+    assert [it.number for it in seen] == list(range(1, 21))
+    assert [it.number for it in seen_backwards] == list(range(20, 0, -1))
+    store.close()
+
+
 # --- the frames ------------------------------------------------------------------------------------------------
 
 

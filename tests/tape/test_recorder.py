@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import apsw
 import pytest
 
 from tailrace.errors import LibraryError, TapeNotFound
 from tailrace.tape import Outcome, Recording, Redactor, blocks, recorder
 from tailrace.tape.recorder import Recorder
-from tailrace.tape.recording import Batch
+from tailrace.tape.recording import FRAME_BYTES, HEAD_BYTES, Batch
 from tape.given import PATIENCE_S, eventually, head, write
 
 
@@ -193,7 +195,7 @@ def test_the_age_of_the_oldest_unsaved_batch_is_shown(thread: Recorder, store: S
     with hanging(store):
         begin(thread, request_body=b"12345")
         eventually(lambda: thread.health().lag_s > 0.05)
-        assert thread.health().unsaved_bytes == 5
+        assert thread.health().unsaved_bytes == HEAD_BYTES + 5
 
     eventually(lambda: thread.health().lag_s == 0)
     assert thread.health().unsaved_bytes == 0
@@ -280,14 +282,14 @@ def test_what_came_during_an_outage_is_written_after_it(thread: Recorder, store:
 def test_beyond_the_budget_bytes_are_lost_and_counted_and_room_comes_back(
     thread: Recorder, store: ScriptedStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    thread.budget.limit_bytes = 100
     tape = begin(thread)
     thread.flush()
+    thread.budget.limit_bytes = limit_bytes = 10 * (10 + FRAME_BYTES)
     store.failure = LibraryError("no")
     write(tape, *[b"0123456789"] * 15)
     eventually(lambda: not thread.health().writable)
 
-    assert thread.health().unsaved_bytes == 100
+    assert thread.health().unsaved_bytes == limit_bytes
     assert thread.health().lost_bytes == tape.lost_bytes == 50
 
     store.failure = None
@@ -306,8 +308,8 @@ def test_a_tape_that_does_not_fit_the_budget_is_lost_whole_and_takes_no_room(
     thread: Recorder, store: ScriptedStore
 ) -> None:
     """Else its small frames would fill the budget and never be freed, since nobody writes them."""
-    thread.budget.limit_bytes = 100
-    refused = begin(thread, request_body=b"x" * 101)
+    thread.budget.limit_bytes = HEAD_BYTES + 10 * (10 + FRAME_BYTES)
+    refused = begin(thread, request_body=b"x" * (thread.budget.limit_bytes + 1 - HEAD_BYTES))
     write(refused, *[b"0123456789"] * 20)
     refused.close(Outcome.COMPLETE)
     kept = begin(thread)
@@ -316,11 +318,15 @@ def test_a_tape_that_does_not_fit_the_budget_is_lost_whole_and_takes_no_room(
 
     assert store.batches(refused) == []
     assert store.numbers(kept) == list(range(1, 11))
-    assert thread.health().lost_bytes == 101 + 200
+    assert thread.health().lost_bytes == len(refused.head.request_body) + 200
     assert thread.health().unsaved_bytes == 0
 
 
-@pytest.mark.parametrize("failure", [TapeNotFound("the library has lost the tape"), UnicodeError("no such text")])
+@pytest.mark.parametrize(
+    "failure",
+    [TapeNotFound("the library has lost the tape"), UnicodeError("no such text"), apsw.ConstraintError("FOREIGN KEY")],
+    ids=lambda failure: type(failure).__name__,
+)
 def test_a_tape_that_cannot_be_written_does_not_keep_the_others_from_it(
     thread: Recorder, store: ScriptedStore, caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
@@ -345,6 +351,62 @@ def test_a_tape_that_cannot_be_written_does_not_keep_the_others_from_it(
     assert [message for _, message in lines(caplog)] == [
         f"tape {tapes[1].id} cannot be written and is not recorded any further"
     ]
+
+
+def test_a_tape_that_is_given_up_does_not_count_as_lag(
+    thread: Recorder, store: ScriptedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    tape = begin(thread)
+    thread.flush()
+    store.chokes_on[tape.id] = TapeNotFound("the library has lost the tape")
+    write(tape, b"x")
+
+    eventually(lambda: lines(caplog))
+    thread.flush()
+
+    assert thread.health().lag_s == 0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_happens_all_room_is_free_when_every_tape_is_saved_or_given_up(
+    thread: Recorder, store: ScriptedStore, seed: int
+) -> None:
+    """Tapes that fit and tapes that do not, outages, tapes that cannot be written, at any moment."""
+    chance = random.Random(seed)
+    thread.budget.limit_bytes = 60_000
+    tapes: list[Recording] = []
+
+    def change() -> None:
+        match chance.randrange(12):
+            case 0 | 1:
+                tapes.append(begin(thread, request_body=bytes(chance.randrange(10_000))))
+            case 2:
+                chance.choice(tapes).close(Outcome.COMPLETE)
+            case 3:
+                store.failure = LibraryError("no") if store.failure is None else None
+            case 4:
+                store.chokes_on[chance.choice(tapes).id] = TapeNotFound("the library has lost the tape")
+            case 5:
+                time.sleep(0.005)  # lets the recorder take what there is, whatever that is
+            case _:
+                write(chance.choice(tapes), *[bytes(chance.randrange(3000))] * chance.randrange(5))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tailrace.tape.recording.MAX_BATCH_BYTES", 4000)
+        patch.setattr(recorder, "RETRY_S", 0.001)
+        tapes.append(begin(thread))
+        for _ in range(400):
+            change()
+            assert thread.budget.unsaved_bytes <= thread.budget.limit_bytes
+        store.failure = None
+        for tape in tapes:
+            tape.close(Outcome.COMPLETE)
+        eventually(lambda: not thread.live)
+
+    assert thread.budget.accepted_bytes == thread.budget.freed_bytes
+    assert thread.health().unsaved_bytes == 0
+    assert thread.budget.accepted_bytes > thread.budget.limit_bytes, "there was something to count"
+    assert thread.budget.lost_bytes > 0, "and something to lose"
 
 
 # --- jobs and the end ------------------------------------------------------------------------------------------
@@ -390,7 +452,7 @@ def test_closing_during_an_outage_says_what_is_lost_and_ends(
 ) -> None:
     store.failure = LibraryError("disk is full")
     thread = Recorder(store.save, store.ended.append)
-    tape = begin(thread)
+    tape = begin(thread, request_body=b"body")
     write(tape, b"12345")
 
     closing = threading.Thread(target=thread.close)
@@ -398,4 +460,4 @@ def test_closing_during_an_outage_says_what_is_lost_and_ends(
     closing.join(PATIENCE_S)
 
     assert not closing.is_alive()
-    assert lines(caplog)[-1] == ("ERROR", "5 bytes of tapes were not recorded: disk is full")
+    assert lines(caplog)[-1] == ("ERROR", "9 bytes of tapes were not recorded: disk is full")

@@ -8,9 +8,19 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tailrace.tape import Kind, Outcome, Recording, Redactor, ResponseHead, blocks
-from tailrace.tape.recording import MAX_FOLLOWER_FRAMES, Batch, Budget, Subscription
+from tailrace.tape.recording import (
+    FRAME_BYTES,
+    HEAD_BYTES,
+    MAX_ERROR_CHARACTERS,
+    MAX_FOLLOWER_FRAMES,
+    Batch,
+    Budget,
+    Subscription,
+)
 from tape.given import PATIENCE_S, head, write
 
 
@@ -129,7 +139,8 @@ def test_a_batch_is_given_again_until_it_is_saved_and_then_what_has_come_since()
 
 
 def test_a_batch_is_of_bounded_size_and_the_ending_comes_with_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailrace.tape.recording.MAX_BATCH_BYTES", 100)
+    """Small frames take more memory than their bytes: that counts, too."""
+    monkeypatch.setattr("tailrace.tape.recording.MAX_BATCH_BYTES", 10 * (10 + FRAME_BYTES))
     tape = recording()
     write(tape, *[b"0123456789"] * 25)
     tape.close(Outcome.COMPLETE)
@@ -138,7 +149,51 @@ def test_a_batch_is_of_bounded_size_and_the_ending_comes_with_the_last(monkeypat
 
     assert [len(data(batch)) for batch in batches] == [10, 10, 5]
     assert [batch.ending is not None for batch in batches] == [False, False, True]
-    assert tape._budget.unsaved_bytes == 0
+
+
+def test_the_ending_waits_for_the_frames_that_came_while_a_batch_was_tried() -> None:
+    tape = recording()
+    write(tape, b"a")
+    tape.take()  # it fails
+    write(tape, b"b")
+    tape.close(Outcome.COMPLETE)
+
+    again, last = save(tape), save(tape)
+
+    assert (data(again), again.ending) == ([b"a"], None)
+    assert data(last) == [b"b"]
+    assert last.ending is tape.ending
+
+
+def test_a_batch_does_not_grow_while_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tailrace.tape.recording.MAX_BATCH_BYTES", 10 * (10 + FRAME_BYTES))
+    tape = recording()
+    for _ in range(20):
+        write(tape, b"0123456789")
+        assert len(data(tape.take())) == 1
+    assert len(data(save(tape))) == 1
+
+    assert [len(data(save(tape))) for _ in range(3)] == [10, 9, 0]
+
+
+@pytest.mark.parametrize(("tried_before", "is_urgent"), [(False, True), (True, False)])
+def test_what_did_not_fit_a_batch_announces_itself(
+    monkeypatch: pytest.MonkeyPatch, tried_before: bool, is_urgent: bool
+) -> None:
+    """At once when the batch was full; what came during an outage has time."""
+    announced: list[bool] = []
+    tape = Recording(head(), Redactor(), Budget(10**9), enqueue=lambda recording, urgent: announced.append(urgent))
+    write(tape, b"a")
+    if tried_before:
+        tape.take()
+    else:
+        monkeypatch.setattr("tailrace.tape.recording.MAX_BATCH_BYTES", 1)
+    write(tape, b"b")
+    announced.clear()
+
+    tape.take()
+
+    assert announced == [is_urgent]
 
 
 def test_what_is_saved_is_not_given_again() -> None:
@@ -167,16 +222,37 @@ def test_the_first_ending_is_the_true_one() -> None:
     assert (first.outcome, first.error) == (Outcome.TRUNCATED, "the upstream went away")
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (None, None),
+        ("one line", "one line"),
+        ("  two\r\n\tlines \u2028 and\x85more\n", "two lines and more"),
+        ("x" * 5000, "x" * MAX_ERROR_CHARACTERS),
+        ("\x1b[31mred\a", "\x1b[31mred\a"),
+    ],
+    ids=["none", "one line", "several lines", "long", "control characters"],
+)
+def test_why_a_tape_ended_is_one_line_of_bounded_length(said: str | None, kept: str | None) -> None:
+    tape = recording()
+
+    tape.close(Outcome.UPSTREAM_ERROR, said)
+
+    assert tape.ending is not None
+    assert tape.ending.error == kept
+
+
 def test_what_is_written_after_the_end_is_lost_and_takes_no_room() -> None:
     """Nobody would ever take it."""
     tape = recording()
     write(tape, b"before")
     tape.close(Outcome.CLIENT_GONE)
+    there = tape._budget.unsaved_bytes
     write(tape, b"after")
 
     assert data(save(tape)) == [b"before"]
     assert tape.lost_bytes == 5
-    assert tape._budget.unsaved_bytes == 0
+    assert tape._budget.accepted_bytes == there
 
 
 def test_a_batch_with_an_ending_has_all_frames() -> None:
@@ -243,31 +319,49 @@ def test_a_secret_that_is_split_over_batches_is_masked_also_when_a_batch_is_trie
 
 
 def test_what_does_not_fit_the_budget_is_lost_and_counted_and_numbers_have_no_gap() -> None:
-    tape = recording(limit_bytes=10)
+    tape = recording(limit_bytes=10 + 2 * FRAME_BYTES)
 
-    write(tape, b"123456", b"too much", b"7890")
+    write(tape, b"123456", b"x" * (FRAME_BYTES + 5), b"7890")
 
     batch = tape.take()
     assert batch.block is not None
     assert [(frame.number, frame.data) for frame in blocks.frames(batch.block)] == [(1, b"123456"), (2, b"7890")]
-    assert (batch.lost_bytes, tape._budget.lost_bytes) == (8, 8)
-    assert (batch.chunk_count, batch.byte_count) == (3, 18), "what the upstream sent"
+    assert batch.lost_bytes == tape._budget.lost_bytes == FRAME_BYTES + 5, "bytes of the tape, not of memory"
+    assert (batch.chunk_count, batch.byte_count) == (3, 10 + FRAME_BYTES + 5), "what the upstream sent"
 
 
 def test_saving_makes_room_again() -> None:
-    tape = recording(limit_bytes=10)
+    tape = recording(limit_bytes=10 + FRAME_BYTES + HEAD_BYTES)
+    assert tape._budget.admits(tape.head_bytes)
     write(tape, b"1234567890")
     save(tape)
 
     write(tape, b"1234567890")
 
     assert tape.lost_bytes == 0
-    assert tape._budget.unsaved_bytes == 10
+    assert tape._budget.unsaved_bytes == 10 + FRAME_BYTES
 
 
-def test_a_tape_that_is_given_up_frees_its_room_and_loses_what_it_had_and_what_comes() -> None:
-    tape = recording(limit_bytes=1000, request_body=b"12345")
-    assert tape._budget.admits(5)
+def test_a_head_takes_the_room_of_its_body_and_its_headers() -> None:
+    tape = recording(request_body=b"12345", request_headers=(("a", "bc"), ("d", "")))
+
+    assert tape.head_bytes == HEAD_BYTES + 5 + 4
+
+
+def test_empty_frames_take_room_too() -> None:
+    tape = recording(limit_bytes=10 * FRAME_BYTES)
+
+    write(tape, *[b""] * 1000)
+
+    assert tape.frame_count == 10
+
+
+@pytest.mark.parametrize("is_head_saved", [False, True])
+def test_a_tape_that_is_given_up_frees_its_room_and_loses_what_it_had_and_what_comes(is_head_saved: bool) -> None:
+    tape = recording(limit_bytes=10_000, request_body=b"12345", request_headers=(("a", "b"),))
+    assert tape._budget.admits(tape.head_bytes)
+    if is_head_saved:
+        save(tape)
     write(tape, b"taken")
     tape.take()
     write(tape, b"not taken")
@@ -275,8 +369,39 @@ def test_a_tape_that_is_given_up_frees_its_room_and_loses_what_it_had_and_what_c
     tape.give_up()
     write(tape, b"later")
 
-    assert tape._budget.unsaved_bytes == 0
-    assert tape._budget.lost_bytes == tape.lost_bytes == len(b"12345takennot takenlater")
+    assert tape._budget.accepted_bytes == tape._budget.freed_bytes
+    lost = b"takennot takenlater" if is_head_saved else b"12345takennot takenlater"
+    assert tape._budget.lost_bytes == tape.lost_bytes == len(lost)
+
+
+@given(steps=st.lists(st.sampled_from(["write", "take", "save", "inject", "close"]), max_size=60), ends=st.booleans())
+def test_what_was_accepted_is_freed_when_a_tape_is_saved_or_given_up(steps: list[str], ends: bool) -> None:
+    tape = recording(limit_bytes=HEAD_BYTES + 20 * FRAME_BYTES, request_body=b"12345")
+    budget = tape._budget
+    assert budget.admits(tape.head_bytes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tailrace.tape.recording.MAX_BATCH_BYTES", 3 * FRAME_BYTES)
+        for size, step in enumerate(steps):
+            match step:
+                case "write":
+                    write(tape, bytes(size * 7))
+                case "inject":
+                    tape.inject(bytes(size))
+                case "take":
+                    tape.take()  # and writing it fails
+                case "save":
+                    save(tape)
+                case _:
+                    tape.close(Outcome.COMPLETE)
+            assert 0 <= budget.accepted_bytes - budget.freed_bytes <= budget.limit_bytes
+        if ends:
+            tape.close(Outcome.COMPLETE)
+            while save(tape).ending is None:
+                pass
+        else:
+            tape.give_up()
+
+    assert budget.accepted_bytes == budget.freed_bytes
 
 
 # --- followers -------------------------------------------------------------------------------------------------

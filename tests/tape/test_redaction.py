@@ -53,10 +53,22 @@ def cut(wire: bytes, places: list[int]) -> list[bytes]:
         ("APCA-API-SECRET-KEY", SECRET, "[redacted]"),
         ("Cookie", f"session={SECRET}; theme=dark", "[redacted]"),
         ("Set-Cookie", f"session={SECRET}; Path=/; HttpOnly", "[redacted]"),
+        ("Cookie", f"{SECRET} b", "[redacted]"),
+        ("x-api-key", f"Bearer {SECRET}", "[redacted]"),
+        ("x-auth-token", f"correct horse {SECRET}", "[redacted]"),
+        ("authorization", f"AWS4-HMAC-SHA256 Credential={SECRET}", "[redacted]"),
     ],
 )
-def test_a_credential_header_loses_its_value_and_keeps_its_scheme(name: str, value: str, kept: str) -> None:
+def test_a_credential_header_loses_its_value_and_authorization_keeps_its_scheme(
+    name: str, value: str, kept: str
+) -> None:
     assert DEFAULT.headers(((name, value),)) == ((name, kept),)
+
+
+@pytest.mark.parametrize("name", sorted(HEADERS))
+def test_each_default_header_is_redacted_in_any_case(name: str) -> None:
+    for spelt in (name, name.upper(), name.title()):
+        assert DEFAULT.headers(((spelt, SECRET),)) == ((spelt, "[redacted]"),)
 
 
 def test_other_headers_stay_in_their_order_with_repeats() -> None:
@@ -133,6 +145,7 @@ def test_a_form_body_of_any_bytes_survives() -> None:
         ('{"secret":{"a":"}"},"x":"y"}', '{"secret":{"*":"*"},"x":"y"}'),
         ('{"a":{"id_token":"x"},"refresh_token":"y"}', '{"a":{"id_token":"*"},"refresh_token":"*"}'),
         ('[{"secret":1},{"secret":"b"}]', '[{"secret":1},{"secret":"*"}]'),
+        ('{"apiKey":"a","clientSecret":"b","accessToken":"c"}', '{"apiKey":"*","clientSecret":"*","accessToken":"*"}'),
     ],
 )
 def test_the_value_of_a_secret_field_is_masked_and_the_json_keeps_its_shape(text: str, kept: str) -> None:

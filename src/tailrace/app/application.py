@@ -15,8 +15,11 @@ import tailrace
 from tailrace.app.config import Config
 from tailrace.app.guard import Guard
 from tailrace.client.transport import Transport
-from tailrace.gateway import Gateway, HttpUpstream, LocalUpstream, LocalUpstreamSettings, Upstream
+from tailrace.gateway.gateway import Gateway
+from tailrace.gateway.local import LocalUpstream
 from tailrace.gateway.refusal import Receive, Scope, Send, answer
+from tailrace.gateway.settings import LocalUpstreamSettings
+from tailrace.gateway.upstream import HttpUpstream, Upstream
 from tailrace.llm import summarise
 from tailrace.llm.dialect import openai_error
 from tailrace.tape import Library
@@ -94,7 +97,9 @@ class Application:
         return api
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
+        """Records and relays while it is entered. When a background task fails, whoever has entered it is cancelled
+        and gets the error. Another ASGI server enters it through its lifespan events."""
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self.library.close)
             self.library.begin_recording()
@@ -103,4 +108,9 @@ class Application:
                 if isinstance(upstream, LocalUpstream):
                     await stack.enter_async_context(upstream.running())
             await stack.enter_async_context(self.gateway.running())
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        async with self.running():
             yield

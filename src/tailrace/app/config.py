@@ -16,8 +16,13 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from tailrace.errors import ConfigError
-from tailrace.gateway import GatewaySettings, LocalUpstreamSettings, OpenAIUpstreamSettings, UpstreamSettings
-from tailrace.gateway.settings import Settings
+from tailrace.gateway.settings import (
+    GatewaySettings,
+    LocalUpstreamSettings,
+    OpenAIUpstreamSettings,
+    Settings,
+    UpstreamSettings,
+)
 from tailrace.tape import Redactor
 from tailrace.tape.redaction import FIELDS, HEADERS, QUERY_KEYS
 

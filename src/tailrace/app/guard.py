@@ -1,7 +1,8 @@
-"""Who may call: exact checks of `Host` and `Origin`, before anything else looks at a request.
+"""Who may call: exact checks of `Host`, `Origin` and `Sec-Fetch-Site`, before anything else looks at a request.
 
 A server on loopback is reachable by every web page that its user opens. The Host check defeats DNS rebinding,
-the Origin check defeats a page that posts from elsewhere.
+the Origin check defeats a page that posts from elsewhere. What a page only fetches, as an image or a script, comes
+without an Origin; there, `Sec-Fetch-Site` tells: browsers send it, and pages cannot set it.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ class Guard:
         origin = given.get(b"origin")
         if origin is not None and origin not in self._origins:
             return f"pages of {origin!r} may not call, only those of this server"
+        if given.get(b"sec-fetch-site") in ("cross-site", "same-site"):
+            return "pages of another site may not call, only those of this server"
         return None
 
 
-_LOOKED_AT = (b"host", b"origin")
+_LOOKED_AT = (b"host", b"origin", b"sec-fetch-site")
 
 
 def is_loopback(host: str) -> bool:

@@ -17,7 +17,8 @@ import uvicorn
 from tailrace.app.application import Application
 from tailrace.app.config import Config
 from tailrace.app.guard import is_loopback
-from tailrace.errors import ConfigError
+from tailrace.app.request_head import BoundedHead
+from tailrace.errors import ConfigError, TailraceError
 
 SWITCH_INTERVAL_S = 0.0005
 """How long another thread may hold the interpreter while the relay waits for it. The default, 5 ms, would show in
@@ -28,11 +29,14 @@ BACKLOG = 2048
 LAST_WORD_S = 1.5
 """How long a client may take to hear that its stream was stopped; then its connection is dropped."""
 
+logger = logging.getLogger("tailrace.server")
+
 
 def serve(config: Config, started: Callable[[str, int], None]) -> None:
     """Serves until it is told to stop by a signal. `started` hears the address once requests are answered.
 
-    Raises `ConfigError` or `LibraryUnavailable`.
+    Raises `ConfigError` or `LibraryUnavailable`, and `TailraceError` when a background task fails: without it, what
+    still answers would record nothing, or nothing true.
     """
     listener = bind(config.server.host, config.server.port)
     try:
@@ -45,7 +49,14 @@ def serve(config: Config, started: Callable[[str, int], None]) -> None:
     logging.getLogger("uvicorn.error").addFilter(_is_unexpected)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     server = _Server(application, lambda: started(host, port))
-    server.run(sockets=[listener])
+    try:
+        server.run(sockets=[listener])
+    except ExceptionGroup as group:
+        logger.debug("a background task failed", exc_info=group)
+        raise TailraceError(
+            f"the server has ended, because a part of it failed: {_first(group)!r}",
+            hint="this is a mistake in Tailrace; `--verbose` logs where it happened",
+        ) from group
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -60,6 +71,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen(BACKLOG)  # only this keeps others off: before it, two may be bound to one port
     except OSError as error:
         listener.close()
         raise ConfigError(
@@ -80,9 +92,9 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 application,
                 loop="uvloop",
-                http="httptools",
+                http=BoundedHead,
                 ws="none",
-                lifespan="on",
+                lifespan="off",  # `serve` does it, so that a background task that fails ends the server
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
@@ -92,6 +104,17 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=round(self._grace_s) + 5,
             )
         )
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        with self.capture_signals():  # also while the library is closed
+            async with self._application.running():
+                try:
+                    await super().serve(sockets)
+                except asyncio.CancelledError:  # a background task has failed
+                    self.force_exit = True
+                    if self.started:
+                        await self.shutdown(sockets)
+                    raise
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -103,13 +126,14 @@ class _Server(uvicorn.Server):
             stopping = group.create_task(self._stop_after_grace(), name="tailrace-grace")
             await super().shutdown(sockets)
             stopping.cancel()
-        if self.force_exit:  # the second Ctrl-C: uvicorn leaves at once, but tapes still get their endings
+        if self.force_exit:  # uvicorn leaves at once, but tapes still get their endings
             self._application.gateway.stop_all()
-            await self.lifespan.shutdown()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        self._captured_signals.clear()  # else uvicorn raises them at the end: a stop on request is no failure
+        """Not uvicorn's, which takes only Ctrl-C for an order to hurry, and raises the signals again at the end: a
+        stop on request is no failure."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
     async def _stop_after_grace(self) -> None:
         await asyncio.sleep(self._grace_s)
@@ -117,6 +141,12 @@ class _Server(uvicorn.Server):
         await asyncio.sleep(LAST_WORD_S)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error in a group of groups."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import click
 
 _GAP = "  "
+_HARMLESS = "\u00a0\u2007\u202f\u3000\u200c\u200d"
+"""Spaces and joiners of ordinary text, which Python does not count as printable."""
 
 
 def rows(head: Sequence[str], body: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> Iterator[str]:
@@ -21,6 +23,14 @@ def rows(head: Sequence[str], body: Sequence[Sequence[str]], *, right: frozenset
 def _aligned(cell: str, width: int, to_right: bool) -> str:
     space = " " * (width - len(click.unstyle(cell)))
     return space + cell if to_right else cell + space
+
+
+def plain(text: str, *, keep: str = "") -> str:
+    """Text that others chose, for a terminal: control characters are shown, not obeyed, except those in `keep`."""
+    keep += _HARMLESS
+    return "".join(
+        character if character.isprintable() or character in keep else repr(character)[1:-1] for character in text
+    )
 
 
 def milliseconds(nanoseconds: int | None) -> str:

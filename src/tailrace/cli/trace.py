@@ -81,7 +81,7 @@ def view(config_path: Path | None, tape_id: str, what: str | None) -> None:
                 for timed in timed_events(frames):
                     mark = " (incomplete)" if timed.event.incomplete else ""
                     data = (timed.event.data or "").replace("\n", "\\n")
-                    click.echo(f"{timed.offset_ns / 1e6:12.3f} ms  {timed.event.event}{mark}  {data}")
+                    _say(f"{timed.offset_ns / 1e6:12.3f} ms  {timed.event.event}{mark}  {data}")
             case _:
                 _show(tape, list(frames))
 
@@ -111,7 +111,8 @@ def replay(config_path: Path | None, tape_id: str, speed: str, max_gap: float | 
             _write(iter((frame.data,)))
     if sys.stdout.isatty():
         click.echo()
-    click.echo(f"{tape.outcome or 'still open'}: {tape.error or table.milliseconds(tape.duration_ns)}", err=True)
+    ending = table.plain(tape.error) if tape.error else table.milliseconds(tape.duration_ns)
+    click.echo(f"{tape.outcome or 'still open'}: {ending}", err=True)
 
 
 @trace.command()
@@ -150,7 +151,7 @@ def rm(config_path: Path | None, tape_ids: tuple[str, ...], older_than: str | No
     """Delete tapes. One that is still being recorded stays."""
     if bool(tape_ids) == (older_than is not None):
         raise click.UsageError("name tapes, or give --older-than")
-    with _library(config_path) as library:
+    with _library(config_path, read_only=False) as library:
         if older_than is not None:
             count = asked = library.delete_before(time.time_ns() - parse_span(older_than))
         else:
@@ -163,9 +164,9 @@ def rm(config_path: Path | None, tape_ids: tuple[str, ...], older_than: str | No
 
 
 @contextmanager
-def _library(config_path: Path | None) -> Iterator[Library]:
+def _library(config_path: Path | None, *, read_only: bool = True) -> Iterator[Library]:
     settings = load(config_path).library
-    with Library(settings.url, summarise=summarise, redactor=settings.redactor()) as library:
+    with Library(settings.url, summarise=summarise, redactor=settings.redactor(), read_only=read_only) as library:
         yield library
 
 
@@ -185,7 +186,7 @@ def _row(tape: Tape) -> tuple[str, ...]:
         tape.id,
         f"{tape.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
         click.style("Stream", fg="magenta") if tape.kind is Kind.STREAM else "Normal",
-        tape.model or "-",
+        table.plain(tape.model or "-"),
         _styled_outcome(tape),
         table.milliseconds(tape.first_content_ns),
         table.milliseconds(tape.duration_ns),
@@ -233,7 +234,7 @@ def _show(tape: Tape, frames: list[Frame]) -> None:
         ("Upstream", tape.upstream or "-"),
         ("Model", tape.model or "-"),
         ("Status", "-" if tape.status is None else str(tape.status)),
-        ("Outcome", _styled_outcome(tape) + (f": {tape.error}" if tape.error else "")),
+        ("Outcome", _styled_outcome(tape) + (f": {table.plain(tape.error)}" if tape.error else "")),
         ("Duration", table.milliseconds(tape.duration_ns)),
     ]
     if tape.kind is Kind.STREAM:
@@ -257,10 +258,10 @@ def _show(tape: Tape, frames: list[Frame]) -> None:
         lines.append(("Tags", ", ".join(f"{key}={value}" for key, value in tape.tags.items())))
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
-        click.echo(f"{name:<{width}}  {value}")
+        click.echo(f"{name:<{width}}  {value if name == 'Outcome' else table.plain(value)}")
     click.echo()
     body = b"".join(frame.data for frame in _played(tape, iter(frames), raw=tape.kind is Kind.NORMAL))
-    click.echo(body.decode("utf-8", "replace"))
+    _say(body.decode("utf-8", "replace"))
 
 
 def _played(tape: Tape, frames: Iterator[Frame], *, raw: bool) -> Iterator[Frame]:
@@ -270,10 +271,19 @@ def _played(tape: Tape, frames: Iterator[Frame], *, raw: bool) -> Iterator[Frame
         return frames
     pieces = deltas(dialect, timed_events(frames))
     return (
-        Frame(number, timed.offset_ns, timed.origin, delta.text.encode("utf-8", "replace"))
+        Frame(number, timed.offset_ns, timed.origin, _shown(delta.text).encode("utf-8", "replace"))
         for number, (timed, delta) in enumerate(pieces, 1)
         if delta.kind is DeltaKind.TEXT
     )
+
+
+def _shown(text: str) -> str:
+    """Text on its way to a pipe is as it is; a terminal obeys none of the control characters in it."""
+    return table.plain(text, keep="\n\t") if sys.stdout.isatty() else text
+
+
+def _say(text: str) -> None:
+    click.echo(_shown(text), color=True)  # not that it has any: click would take escape sequences out for a pipe
 
 
 def _speed(text: str) -> float:

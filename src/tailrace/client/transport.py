@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 from yarl import URL
 
 from tailrace.errors import UpstreamBroken, UpstreamUnreachable
@@ -46,8 +47,9 @@ class Response:
         """Gives the bytes that have come since the last call, waits for some if there are none, and gives b"" at
         the end. Its errors go through `broken`."""
         protocol = None if response.connection is None else response.connection.protocol
-        if protocol is not None and protocol.closed is not None:
-            protocol.closed.add_done_callback(self._wake)
+        self._gone = None if protocol is None else protocol.closed
+        if self._gone is not None:
+            self._gone.add_done_callback(self._wake)
 
     def _wake(self, _: object) -> None:
         """The connection is gone. aiohttp tells the reader, except of a broken chunk in the middle of a body."""
@@ -57,6 +59,8 @@ class Response:
 
     def close(self) -> None:
         """Drops the connection if the body has not been read to its end; else keeps it for the next request."""
+        if self._gone is not None:
+            self._gone.remove_done_callback(self._wake)  # the connection, and what waits for its end, may live long
         if self._response.content.at_eof() and self._response.content.exception() is None:
             self._response.release()
         else:
@@ -139,8 +143,17 @@ def _place(url: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
+    """In this program's words wherever aiohttp's have bytes of the answer in them, which may be secret."""
     if isinstance(error, aiohttp.ClientPayloadError):
         return "it is shorter than announced"
-    cause = getattr(error, "os_error", None) or getattr(error, "message", None)
-    said = str(cause or error) or type(error).__name__
-    return said.splitlines()[0].rstrip(":")  # what follows there is the place in the bytes
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "it closed the connection"
+    if isinstance(error, aiohttp.ClientResponseError):
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, LineTooLong):
+            return f"its head has a line of more than {MAX_HEADER_BYTES} bytes"
+        return f"it is not HTTP ({type(cause).__name__})"
+    said = str(getattr(error, "os_error", None) or error) or type(error).__name__
+    return said.splitlines()[0]

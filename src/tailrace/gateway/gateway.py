@@ -19,13 +19,14 @@ from tailrace.gateway.request import (
     Request,
     read_body,
     read_head,
+    relayed,
     split_path,
     with_body_fields,
     with_model,
     with_tailrace_headers,
 )
 from tailrace.gateway.settings import GatewaySettings
-from tailrace.gateway.upstream import Upstream
+from tailrace.gateway.upstream import Upstream, base_path
 from tailrace.llm.codec import Object, dumps
 from tailrace.llm.dialect import openai_error
 from tailrace.tape import Library, Outcome
@@ -34,6 +35,7 @@ ENDPOINTS = frozenset({
     "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/messages",
 })  # fmt: skip
 MODELS = "/v1/models"
+API = "/v1/"
 RELAY = "/relay/"
 TICK_S = 0.1
 """How exact a deadline is."""
@@ -42,7 +44,7 @@ _CLOSE_S = 1.0
 
 
 class Gateway:
-    """The ASGI application for `ENDPOINTS`, `MODELS` and everything under `RELAY`."""
+    """The ASGI application for everything under `API` and `RELAY`."""
 
     def __init__(self, settings: GatewaySettings, upstreams: Sequence[Upstream], library: Library) -> None:
         self.catalogue = Catalogue(upstreams)
@@ -58,7 +60,7 @@ class Gateway:
     @staticmethod
     def serves(path: str) -> bool:
         """Whether a path belongs to the relay."""
-        return path in ENDPOINTS or path == MODELS or path.startswith((RELAY, MODELS + "/"))
+        return path.startswith((API, RELAY))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -75,6 +77,11 @@ class Gateway:
         path = str(scope["path"])
         if path == MODELS or path.startswith(MODELS + "/"):
             await self._answer_models(scope, send)
+            return
+        if path not in ENDPOINTS and not path.startswith(RELAY):
+            routes = ", ".join([*sorted(ENDPOINTS), MODELS, RELAY + "{upstream}/{path}"])
+            message = f"there is no route {path}; there is {routes}"
+            await answer(send, 404, openai_error(message, "invalid_request_error", "route_not_found"), [])
             return
         request = read_head(scope)
         try:  # step by step, so that a refusal is recorded with all that was known
@@ -106,7 +113,8 @@ class Gateway:
         """For a call of `/relay/{upstream}/{path}`. Raises `Refusal`."""
         path, query = split_path(request.path)
         name, _, rest = path.removeprefix(RELAY).partition("/")
-        return replace(request, upstream_path=f"/{rest}{query}"), self.catalogue.upstream(name)
+        upstream = self.catalogue.upstream(name)
+        return relayed(request, base_path(upstream), f"/{rest}", query), upstream
 
     async def _resolved(self, request: Request) -> tuple[Request, Upstream]:
         """For a call of one of `ENDPOINTS`: the upstream that has the model. Raises `Refusal`."""

@@ -59,9 +59,11 @@ def is_event_stream(headers: Pairs) -> bool:
     return kind.partition(";")[0].strip().lower() == "text/event-stream"
 
 
-def is_compressed(headers: Pairs) -> bool:
-    """Whether the bytes of the answer say nothing until they are decompressed: no event can be seen or put in."""
-    return any(name.lower() == "content-encoding" and value.lower() != "identity" for name, value in headers)
+def coding(headers: Pairs) -> str:
+    """The answer's content coding such as `gzip`, several with commas; empty when its bytes are what they mean."""
+    values = (value for name, value in headers if name.lower() == "content-encoding")
+    named = (token.strip().lower() for value in values for token in value.split(","))
+    return ", ".join(token for token in named if token not in ("", "identity"))
 
 
 def _dropped(headers: Pairs) -> frozenset[str]:

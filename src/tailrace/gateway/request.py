@@ -14,6 +14,8 @@ from tailrace.tape import Head, Kind
 MAX_SESSION_CHARACTERS = 200
 MAX_TAGS = 32
 
+_KEPT = "surrogateescape"
+
 
 class ClientLeftError(Exception):
     """The client went away before it had said what it wants."""
@@ -22,7 +24,7 @@ class ClientLeftError(Exception):
 @dataclass(frozen=True, slots=True)
 class Request:
     """What the client asked. `path` is what the client called, `upstream_path` what the upstream is called with;
-    both have the query. Header names are in lower case."""
+    both have the query. Header names are in lower case; a byte that is not UTF-8 is in a value as a lone surrogate."""
 
     method: str
     path: str
@@ -45,7 +47,7 @@ class Request:
             dialect=self.dialect.name,
             kind=Kind.STREAM if self.wants_stream else Kind.NORMAL,
             model=self.model,
-            request_headers=self.headers,
+            request_headers=tuple((name, _as_text(value)) for name, value in self.headers),
             request_body=self.body,
             session=self.session,
             tags=self.tags,
@@ -57,7 +59,7 @@ def read_head(scope: Scope) -> Request:
     query = scope["query_string"].decode("latin-1")
     raw_path = scope.get("raw_path") or quote(scope["path"]).encode()  # ASGI makes it optional
     path = raw_path.decode("latin-1") + (f"?{query}" if query else "")
-    fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    fields = tuple((name.decode("latin-1"), value.decode(errors=_KEPT)) for name, value in scope["headers"])
     return Request(
         method=scope["method"],
         path=path,
@@ -92,13 +94,16 @@ def split_path(path: str) -> tuple[str, str]:
     """Path and query, the query with its question mark. Raises `Refusal` for a path that climbs."""
     path, mark, query = path.partition("?")
     as_read = unquote(path, "latin-1").replace("\\", "/")  # by a server that decodes first and divides then
-    if any(part in (".", "..") for part in as_read.split("/")):
+    if any(part.partition(";")[0] in (".", "..") for part in as_read.split("/")):  # RFC 3986 3.3: and its parameters
         raise Refusal(400, "invalid_path", "the path has a segment that is . or ..")
     return path, mark + query
 
 
 def with_tailrace_headers(request: Request) -> Request:
-    """Reads `X-Tailrace-Session` and `X-Tailrace-Tags`. Raises `Refusal` for what cannot be kept."""
+    """Reads `X-Tailrace-Session` and `X-Tailrace-Tags`. Raises `Refusal` for what cannot be kept or passed on."""
+    for name, value in request.headers:
+        if _has_other_bytes(value):  # aiohttp writes UTF-8 and nothing else
+            raise Refusal(400, "invalid_header", f"the value of {name} is not UTF-8")
     session = _field(request.headers, "x-tailrace-session")
     if len(session) > MAX_SESSION_CHARACTERS:
         message = f"X-Tailrace-Session has {len(session)} characters, expected at most {MAX_SESSION_CHARACTERS}"
@@ -122,17 +127,39 @@ def with_body_fields(request: Request) -> Request:
     try:
         fields = request_fields(request.body)
     except ValueError as error:
-        raise Refusal(400, "invalid_json", f"the body is not the JSON object that is expected: {error}") from error
+        raise _not_json(error) from error
     return replace(request, model=fields.model, wants_stream=bool(fields.stream))
 
 
 def with_model(request: Request, model: str | None) -> Request:
-    """The request under the model's name at the upstream. Only where that differs is the body written anew."""
+    """The request under the model's name at the upstream. Only where that differs is the body written anew; raises
+    `Refusal` when it cannot be."""
     if model is None or model == request.model:
         return request
-    body = loads(request.body)
+    try:
+        body = loads(request.body)
+    except ValueError as error:  # what `request_fields` passed over is read only here
+        raise _not_json(error) from error
     body["model"] = model
     return replace(request, model=model, body=dumps(body))
+
+
+def relayed(request: Request, base_path: str, path: str, query: str) -> Request:
+    """The request for this path below an upstream's `base_path`. What it means is said by the two together."""
+    return replace(request, upstream_path=path + query, dialect=of_path(base_path + unquote(path)))
+
+
+def _not_json(error: ValueError) -> Refusal:
+    return Refusal(400, "invalid_json", f"the body is not the JSON object that is expected: {error}")
+
+
+def _has_other_bytes(value: str) -> bool:
+    return not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _as_text(value: str) -> str:
+    """What can be stored: a byte that is not UTF-8 is written as in `caf\\xe9`."""
+    return value.encode(errors=_KEPT).decode(errors="backslashreplace") if _has_other_bytes(value) else value
 
 
 def _check_size(size: int, limit_bytes: int) -> None:

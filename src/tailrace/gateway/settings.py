@@ -66,8 +66,11 @@ class OpenAIUpstreamSettings(Settings):
     @classmethod
     def _is_http(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or any(mark in value for mark in "?# "):
+        is_odd = any(mark in value for mark in "?# ") or not value.isprintable()
+        if parts.scheme not in ("http", "https") or not parts.hostname or is_odd:
             raise ValueError("expected an http:// or https:// address without query")
+        if "@" in parts.netloc:
+            raise ValueError("expected an address without user and password: key_env names the variable with the key")
         _ = parts.port  # raises ValueError when it is none
         return value.rstrip("/")
 

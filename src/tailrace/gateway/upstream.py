@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterable
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from tailrace.client.transport import READ_ERRORS, Response, Transport, broken
 from tailrace.errors import ConfigError, UpstreamBroken, UpstreamError
@@ -51,6 +52,7 @@ class HttpUpstream:
         models: Iterable[str] = (),
     ) -> None:
         self.name = name
+        self.base_path = urlsplit(base_url).path
         self._base_url = base_url
         self._key = key
         self._transport = transport
@@ -58,14 +60,20 @@ class HttpUpstream:
 
     @classmethod
     def configured(cls, settings: OpenAIUpstreamSettings, transport: Transport) -> HttpUpstream:
-        """From its table in the configuration. Raises `ConfigError` when its key is not in the environment."""
+        """From its table in the configuration. Raises `ConfigError` when there is no usable key in the environment."""
         key = None
         if settings.key_env is not None:
-            key = os.environ.get(settings.key_env)
+            key = os.environ.get(settings.key_env, "").strip()
             if not key:
                 raise ConfigError(
                     f"upstream {settings.name!r} takes its key from {settings.key_env}, which is not set",
                     hint=f"export {settings.key_env}=..., or remove key_env to pass the client's own key on",
+                )
+            if not (key.isascii() and key.isprintable()):
+                raise ConfigError(
+                    f"upstream {settings.name!r} takes its key from {settings.key_env}, "
+                    "which has a character that cannot be in a key",
+                    hint="a key is one line of printable ASCII",
                 )
         return cls(settings.name, settings.base_url, transport, key=key, models=settings.models)
 
@@ -96,3 +104,8 @@ class HttpUpstream:
 
     def problem(self) -> str | None:
         return None
+
+
+def base_path(upstream: Upstream) -> str:
+    """The path that an upstream's own paths are below. A model on this machine is served below `/v1`."""
+    return upstream.base_path if isinstance(upstream, HttpUpstream) else "/v1"

@@ -3,9 +3,10 @@
 from tailrace.llm.dialect import Delta, DeltaKind, Dialect, Facts, Final
 from tailrace.llm.dialects import named, of_path
 from tailrace.llm.summary import summarise
-from tailrace.llm.watch import EndingWatch
+from tailrace.llm.watch import CompressedWatch, EndingWatch
 
 __all__ = [
+    "CompressedWatch",
     "Delta",
     "DeltaKind",
     "Dialect",

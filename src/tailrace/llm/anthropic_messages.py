@@ -73,8 +73,8 @@ class AnthropicMessages:
     def error_body(self, message: str, kind: str, code: str) -> bytes:
         return dumps(_error(message, kind, code))
 
-    def error_frame(self, message: str, code: str) -> bytes:
-        return encode(Event(event="error", data=dumps(_error(message, "api_error", code)).decode()))
+    def error_frame(self, message: str, kind: str, code: str) -> bytes:
+        return encode(Event(event="error", data=self.error_body(message, kind, code).decode()))
 
 
 def _error(message: str, kind: str, code: str) -> Object:

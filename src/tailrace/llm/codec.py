@@ -1,11 +1,18 @@
-"""JSON, through msgspec: the one module that knows it."""
+"""JSON, through msgspec: the one module that knows it.
+
+Half of a surrogate pair, escaped alone as in `"\\ud83d"`, is read as U+FFFD. RFC 8259 section 8.2 allows it, Python
+and JavaScript write it for text that was cut inside a pair, and msgspec refuses it.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import re
+from typing import Any, TypeVar
 
 import msgspec
 
+T = TypeVar("T")
 Object = dict[str, Any]
 """A JSON object of an API we do not own: what is in it is checked where it is used."""
 
@@ -18,22 +25,20 @@ class RequestFields(msgspec.Struct):
 
 
 _request_fields = msgspec.json.Decoder(RequestFields)
+_values = msgspec.json.Decoder()
+_FAILURES = (msgspec.DecodeError, UnicodeError, RecursionError)
+"""The last: nested too deep to be meant."""
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def request_fields(body: bytes) -> RequestFields:
     """Reads `model` and `stream`. Raises ValueError, saying where, for a body that is not such an object."""
-    try:
-        return _request_fields.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(str(error)) from error
+    return _decoded(_request_fields, body)
 
 
 def loads(data: str | bytes) -> Any:
     """Any JSON value. Raises ValueError."""
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # the last: nested too deep to be meant
-        raise ValueError(str(error)) from error
+    return _decoded(_values, data)
 
 
 def load_object(data: str | bytes | None) -> Object | None:
@@ -50,3 +55,22 @@ def load_object(data: str | bytes | None) -> Object | None:
 def dumps(value: Any) -> bytes:
     """Compact JSON in UTF-8."""
     return msgspec.json.encode(value)
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], data: str | bytes) -> T:
+    try:
+        return decoder.decode(data)
+    except _FAILURES as error:
+        try:
+            return decoder.decode(_without_halves(data))
+        except (ValueError, *_FAILURES):
+            raise ValueError(str(error)) from error
+
+
+def _without_halves(data: str | bytes) -> bytes:
+    """The same JSON, written anew by the standard library, with U+FFFD for each half of a surrogate pair."""
+    text = data if isinstance(data, str) else data.decode()
+    if not _SURROGATE.search(text):
+        raise ValueError("it is no JSON for another reason")
+    written = json.dumps(json.loads(text), ensure_ascii=False)
+    return written.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()

@@ -75,7 +75,7 @@ class Dialect(Protocol):
         """The JSON of an error before anything was sent. `kind` is the API's, such as `invalid_request_error`."""
         ...
 
-    def error_frame(self, message: str, code: str) -> bytes:
+    def error_frame(self, message: str, kind: str, code: str) -> bytes:
         """The event that tells the API's clients that the stream has failed; empty if the API has none."""
         ...
 

@@ -90,8 +90,8 @@ class OpenAIChat:
     def error_body(self, message: str, kind: str, code: str) -> bytes:
         return openai_error(message, kind, code)
 
-    def error_frame(self, message: str, code: str) -> bytes:
-        return encode(Event(data=openai_error(message, "upstream_error", code).decode()))
+    def error_frame(self, message: str, kind: str, code: str) -> bytes:
+        return encode(Event(data=openai_error(message, kind, code).decode()))
 
 
 def _add_choice(whole_choice: Object, choice: Object) -> None:

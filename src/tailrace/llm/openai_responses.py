@@ -109,10 +109,10 @@ class OpenAIResponses:
     def error_body(self, message: str, kind: str, code: str) -> bytes:
         return openai_error(message, kind, code)
 
-    def error_frame(self, message: str, code: str) -> bytes:
+    def error_frame(self, message: str, kind: str, code: str) -> bytes:
         # Flat as the reference says, and nested as the API really sends it: only on that the openai SDK raises.
         error = {"code": code, "message": message, "param": None}
-        payload = {"type": "error", **error, "error": {"type": "upstream_error", **error}}
+        payload = {"type": "error", **error, "error": {"type": kind, **error}}
         return encode(Event(event="error", data=dumps(payload).decode()))
 
 

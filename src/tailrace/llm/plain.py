@@ -30,7 +30,7 @@ class Plain:
     def error_body(self, message: str, kind: str, code: str) -> bytes:
         return openai_error(message, kind, code)
 
-    def error_frame(self, message: str, code: str) -> bytes:
+    def error_frame(self, message: str, kind: str, code: str) -> bytes:
         return b""
 
 

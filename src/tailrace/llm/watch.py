@@ -6,6 +6,9 @@ a marker is decoded, so text that merely mentions `[DONE]` is not taken for the 
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterator
+
 from tailrace.errors import WireError
 from tailrace.llm.dialect import Dialect, Final
 from tailrace.sse import Boundary, Decoder
@@ -17,8 +20,16 @@ _BLANK_LINES = (b"\n\n", b"\n\r", b"\r\r")
 """One of these is in every pair of line ends, and only there: LF, CR or CRLF, and then again."""
 
 
+_INFLATED = frozenset({"deflate", "gzip", "x-gzip"})
+_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
+_PIECE_BYTES = 64 * 1024
+
+
 class EndingWatch:
     """Feed it every chunk of one stream, then ask `final`."""
+
+    is_blind = False
+    """Whether it cannot see the events, so that its not having seen the end means nothing."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -94,3 +105,36 @@ class EndingWatch:
             final = self._dialect.final(event)
             if final is not None and (self._final is None or self._final.error is None):
                 self._final = final
+
+
+class CompressedWatch(EndingWatch):
+    """For a stream with a content coding. `gzip` and `deflate` are undone for the verdict; any other coding, and
+    bytes that are not what they say, make it blind. Nothing may be put into such a stream."""
+
+    def __init__(self, dialect: Dialect, coding: str) -> None:
+        super().__init__(dialect)
+        self.is_blind = coding not in _INFLATED
+        self._inflater = zlib.decompressobj(_ZLIB_OR_GZIP)
+
+    @property
+    def between_events(self) -> bool:
+        return False
+
+    def feed(self, chunk: bytes) -> None:
+        if self.is_blind or not self._markers:
+            return
+        try:
+            for piece in self._inflated(chunk):
+                super().feed(piece)
+        except zlib.error:
+            self.is_blind = True
+
+    def _inflated(self, data: bytes) -> Iterator[bytes]:
+        """In pieces: a few bytes can stand for very many."""
+        piece = b""
+        while data or len(piece) == _PIECE_BYTES:
+            if self._inflater.eof:  # RFC 1952 section 2.2: another member may follow
+                self._inflater = zlib.decompressobj(_ZLIB_OR_GZIP)
+            piece = self._inflater.decompress(data, _PIECE_BYTES)
+            data = self._inflater.unconsumed_tail or self._inflater.unused_data
+            yield piece

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from tailrace.errors import AmbiguousTape, LibraryUnavailable, TapeNotFound
+from tailrace.errors import AmbiguousTape, LibraryError, LibraryUnavailable, TapeNotFound
 from tailrace.tape import blocks
 from tailrace.tape.packer import Packer, Summarise, pack
 from tailrace.tape.recorder import Health, Recorder
@@ -28,6 +30,10 @@ POLL_S = 0.05
 """How often a follower in another process than the recorder's looks for news."""
 MAX_PAGE = 1000
 _DELETE_BATCH = 500
+_DELETE_TOGETHER = 32
+_LET_OTHERS_S = 0.002
+
+T = TypeVar("T")
 
 EVERYTHING = Filter()
 
@@ -36,21 +42,30 @@ class Library:
     """The tapes at `url` (`sqlite:///relative/path` or `sqlite:////absolute/path`; `~` is the home folder).
 
     `summarise` derives the columns of lists when a tape ends (see `tailrace.llm.summarise`); `redactor` says
-    what is never written (default: credentials). Opening ends the tapes of dead processes as `crashed`.
+    what is never written (default: credentials). Opening ends the tapes of dead processes as `crashed`, unless it is
+    `read_only`: then nothing is written, and `create` and `delete` raise `LibraryError`.
 
     Use it as a context manager or call `close`. Reading methods may be called from any thread; `create` from
     the thread of one event loop. Raises `LibraryUnavailable` when it cannot be opened.
     """
 
-    def __init__(self, url: str, *, summarise: Summarise | None = None, redactor: Redactor | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        summarise: Summarise | None = None,
+        redactor: Redactor | None = None,
+        read_only: bool = False,
+    ) -> None:
         self.url = url
+        self._is_writable = not read_only
         self._summarise = summarise
         self._redactor = redactor or Redactor()
-        self._store: Store = SqliteStore(_sqlite_path(url))
+        self._store: Store = SqliteStore(_sqlite_path(url), read_only=read_only)
         self._recorder: Recorder | None = None
         self._packer: Packer | None = None
-        self.crashed = tuple(self._store.crash_abandoned())
-        """The ids of the tapes that opening found abandoned."""
+        self.crashed = () if read_only else tuple(self._store.crash_abandoned())
+        """The ids of the tapes that opening ended."""
         pack(self._store, self.crashed, summarise, self._store.pack)
 
     def __enter__(self) -> Self:
@@ -63,6 +78,7 @@ class Library:
 
     def close(self) -> None:
         """Writes what is waiting and closes the files. A second call does nothing."""
+        self._is_writable = False
         recorder, self._recorder = self._recorder, None
         if recorder is not None and self._packer is not None:
             recorder.flush()
@@ -114,10 +130,7 @@ class Library:
 
     def frames(self, tape_id: str, *, after: int = 0) -> Iterator[Frame]:
         """The stored frames of a tape, by its full id, with a number above `after`, in order."""
-        for block in self._store.blocks(tape_id, after):
-            for frame in blocks.frames(block, after=after):
-                after = frame.number
-                yield frame
+        return blocks.frames_once(self._store.blocks(tape_id, after), after=after)
 
     def list(self, filter: Filter = EVERYTHING, *, cursor: str | None = None, limit: int = 50) -> Page:
         """Tapes, newest first, at most `limit` (1 to 1000); `cursor` is `next_cursor` of the page before."""
@@ -130,9 +143,12 @@ class Library:
 
         Blocks until it is done; where streams are served, call it from a worker thread.
         """
-        if self._recorder is None:
-            return self._store.delete(tape_ids)
-        return self._recorder.run(lambda: self._store.delete(tape_ids))
+        ids, count = list(tape_ids), 0
+        for start in range(0, len(ids), _DELETE_TOGETHER):
+            count += self._written(partial(self._store.delete, ids[start : start + _DELETE_TOGETHER]))
+        while count and self._written(self._store.give_back):
+            pass
+        return count
 
     def delete_before(self, unix_ns: int, *, progress: Callable[[int], None] | None = None) -> int:
         """Deletes the ended tapes that started before this Unix time in nanoseconds; returns how many."""
@@ -193,11 +209,24 @@ class Library:
                 after = frame.number
                 yield frame
 
+    def _written(self, job: Callable[[], T]) -> T:
+        """Does some writing and then lets others write, here and in other processes."""
+        self._check_writable()
+        recorder = self._recorder
+        done = job() if recorder is None else recorder.run(job)
+        time.sleep(_LET_OTHERS_S)
+        return done
+
+    def _check_writable(self) -> None:
+        if not self._is_writable:
+            raise LibraryError(f"the library {self.url} is closed, or was opened for reading only")
+
     def _pack_later(self, tape_id: str) -> None:
         if self._packer is not None:
             self._packer.add(tape_id)
 
     def _recording(self) -> Recorder:
+        self._check_writable()
         if self._recorder is None:
             recorder = self._recorder = Recorder(self._store.save, self._pack_later)
             packer = self._packer = Packer(

@@ -123,9 +123,12 @@ class _StoredFrames:
         self._id = tape_id
 
     def __iter__(self) -> Iterator[Frame]:
-        for block in self._store.blocks(self._id, 0):
-            yield from blocks.frames(block)
+        return blocks.frames_once(self._store.blocks(self._id, 0))
 
     def __reversed__(self) -> Iterator[Frame]:
+        before: int | None = None
         for block in self._store.blocks_backwards(self._id):
-            yield from blocks.reversed_frames(block)
+            for frame in blocks.reversed_frames(block):
+                if before is None or frame.number < before:  # another process may pack the tape meanwhile
+                    before = frame.number
+                    yield frame

@@ -33,7 +33,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the recorder is doing. `lag_s` is the age of the oldest batch that is not saved, in seconds."""
+    """How the recorder is doing. `lag_s` is the age of the oldest batch that is not saved, in seconds;
+    `unsaved_bytes` is the memory that what waits takes, `lost_bytes` how much of tapes was lost."""
 
     writable: bool
     error: str | None
@@ -76,13 +77,12 @@ class Recorder:
 
     def add(self, recording: Recording) -> None:
         """Takes a new recording in. Over budget it is not recorded at all, and counted as lost."""
-        size = len(recording.head.request_body)
-        if self.budget.admits(size):
+        if self.budget.admits(recording.head_bytes):
             self.live[recording.id] = recording
             self.enqueue(recording, urgent=True)
         else:
             recording.is_kept = False
-            self.budget.lost_bytes += size
+            self.budget.lost_bytes += len(recording.head.request_body)
 
     def enqueue(self, recording: Recording, urgent: bool) -> None:
         """Called by a recording that has something new; `urgent` skips the gathering time."""
@@ -120,7 +120,8 @@ class Recorder:
         self._wake(urgent=True)
         self._thread.join()
         if self.budget.unsaved_bytes and self._error:
-            logger.error("%d bytes of tapes were not recorded: %s", self.budget.unsaved_bytes, self._error)
+            lost_bytes = sum(recording.unsaved_bytes() for recording in self.live.values())
+            logger.error("%d bytes of tapes were not recorded: %s", lost_bytes, self._error)
 
     def _wake(self, *, urgent: bool) -> None:
         if not self._work.is_set():
@@ -150,6 +151,7 @@ class Recorder:
         dirty = [self._dirty.popleft() for _ in range(len(self._dirty))]
         recordings = dict.fromkeys(recording for recording in dirty if recording.id in self.live)
         if not recordings:
+            self._saving_since = None  # what was being saved has been given up
             return
         self._saving_since = self._saving_since or waiting_since
         try:

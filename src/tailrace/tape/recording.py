@@ -27,6 +27,13 @@ RawFrame = tuple[int, int, int, bytes]
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 """About how much of one tape is written at a time: what joining and masking it takes in memory, twice."""
 
+HEAD_BYTES = 4096
+FRAME_BYTES = 200
+"""What a recording and a frame take in memory besides their bytes; it counts where memory is bounded."""
+
+MAX_ERROR_CHARACTERS = 1000
+"""How much is kept of the line that says why a tape ended: an upstream may have said it."""
+
 MAX_FOLLOWER_FRAMES = 4096
 """How far a live follower may fall behind before it has to read the stored part again."""
 
@@ -50,7 +57,7 @@ class Batch:
 
 @dataclass(slots=True)
 class Budget:
-    """How many bytes of a library may wait for the disk.
+    """How much memory what waits for the disk may take, over all tapes of a library; `lost_bytes` is of tapes.
 
     Added to by the thread that records, taken from by the recorder's: two counters, so neither needs a lock.
     """
@@ -135,6 +142,8 @@ class Recording:
         self.lost_bytes = 0
         self.is_kept = True
         """Whether it is recorded at all; if not, all that comes is lost."""
+        self.head_bytes = HEAD_BYTES + len(head.request_body) + sum(len(k) + len(v) for k, v in head.request_headers)
+        """What its head takes in memory."""
         self._budget = budget
         self._redactor = redactor
         self._masker = redactor.masker()
@@ -173,7 +182,8 @@ class Recording:
     def close(self, outcome: Outcome, error: str | None = None) -> None:
         """Ends the tape. A second call changes nothing: the first ending is the true one."""
         if self.ending is None:
-            self.ending = Ending(outcome, self.elapsed_ns(), error)
+            line = None if error is None else " ".join(error.split())[:MAX_ERROR_CHARACTERS]
+            self.ending = Ending(outcome, self.elapsed_ns(), line)
             self._announce()
             for subscription in tuple(self._subscriptions):
                 subscription.wake()
@@ -204,8 +214,12 @@ class Recording:
         last = saving[-1][0] if saving else 0
         return saving + [frame for frame in pending if frame[0] > last]
 
+    def unsaved_bytes(self) -> int:
+        """How much of the tape may not be in the store yet, without what that takes in memory besides."""
+        return sum(len(frame[3]) for frame in self.unsaved()) + (0 if self._saved_head else len(self.head.request_body))
+
     def _append(self, data: bytes, at_ns: int, origin: int) -> None:
-        if self.ending is not None or not self.is_kept or not self._budget.admits(len(data)):
+        if self.ending is not None or not self.is_kept or not self._budget.admits(len(data) + FRAME_BYTES):
             self._lose(len(data))
             return
         self.frame_count += 1
@@ -262,7 +276,7 @@ class Recording:
         self._masked = b""
         self._saved_response = self._saved_response or batch.response is not None
         if batch.head is not None:
-            freed_bytes += len(self.head.request_body)
+            freed_bytes += self.head_bytes
             self._saved_head = True
             self._stored.set_result(None)
         self._budget.freed_bytes += freed_bytes
@@ -270,10 +284,11 @@ class Recording:
     def give_up(self) -> None:
         """Ends the recording of a tape that cannot be written: what is not in the store is lost."""
         self.is_kept = False
-        size = sum(len(frame[3]) for frame in self.unsaved()) + (0 if self._saved_head else len(self.head.request_body))
+        self._lose(self.unsaved_bytes())
+        frames = self.unsaved()
         self._pending, self._saving = [], []
-        self._budget.freed_bytes += size
-        self._lose(size)
+        self._budget.freed_bytes += sum(len(frame[3]) + FRAME_BYTES for frame in frames)
+        self._budget.freed_bytes += 0 if self._saved_head else self.head_bytes
 
     def _block(self) -> blocks.Block | None:
         if not self._saving:
@@ -304,10 +319,11 @@ class Recording:
 
 
 def _measured(frames: list[RawFrame]) -> tuple[int, int]:
-    """The bytes and the number of the first frames that make about a batch."""
+    """What the first frames take in memory, and how many of them make about a batch."""
     size = count = 0
-    for count, frame in enumerate(frames[:], 1):  # noqa: B007 - a copy: the relay goes on adding
-        size += len(frame[3])
+    for frame in frames:  # the relay goes on adding at its end meanwhile, which a list allows
+        count += 1
+        size += len(frame[3]) + FRAME_BYTES
         if size >= MAX_BATCH_BYTES:
             break
     return size, count

@@ -19,12 +19,14 @@ from tailrace.tape.tape import Headers
 REDACTED = "[redacted]"
 
 HEADERS = frozenset({
-    "api-key", "apca-api-key-id", "apca-api-secret-key", "authorization", "cookie", "proxy-authorization",
-    "set-cookie", "x-access-token", "x-api-key", "x-auth-token", "x-goog-api-key",
+    "api-key", "apca-api-key-id", "apca-api-secret-key", "apikey", "authorization", "cookie",
+    "ocp-apim-subscription-key", "private-token", "proxy-authorization", "set-cookie", "x-access-token",
+    "x-amz-security-token", "x-api-key", "x-auth-token", "x-goog-api-key", "xi-api-key",
 })  # fmt: skip
 FIELDS = frozenset({
-    "access_token", "api_key", "apikey", "authorization", "client_secret", "id_token", "password",
-    "private_key", "refresh_token", "secret", "secret_key",
+    "accessToken", "access_token", "apiKey", "api_key", "apikey", "authorization", "clientSecret", "client_secret",
+    "idToken", "id_token", "password", "privateKey", "private_key", "refreshToken", "refresh_token", "secret",
+    "secretKey", "secret_key",
 })  # fmt: skip
 QUERY_KEYS = FIELDS | {
     "key",
@@ -67,10 +69,8 @@ class Redactor:
         return cls(headers=(), fields=(), query_keys=())
 
     def headers(self, headers: Headers) -> Headers:
-        """Credential headers keep their scheme (`Bearer`) and lose the rest."""
-        return tuple(
-            (name, _redacted_credentials(value) if name.lower() in self._headers else value) for name, value in headers
-        )
+        """Credential headers lose their value; `Authorization` keeps its scheme (`Bearer`)."""
+        return tuple((name, _redacted(name.lower(), value, self._headers)) for name, value in headers)
 
     def path(self, path: str) -> str:
         """A path whose query has the values of secret keys replaced."""
@@ -98,9 +98,12 @@ class Redactor:
         return key + equals + REDACTED if equals and unquote_plus(key).lower() in self._query_keys else pair
 
 
-def _redacted_credentials(value: str) -> str:
+def _redacted(name: str, value: str, secret: frozenset[str]) -> str:
+    if name not in secret:
+        return value
     scheme, space, _ = value.partition(" ")
-    return f"{scheme} {REDACTED}" if space and scheme.isalpha() else REDACTED
+    has_scheme = name in ("authorization", "proxy-authorization") and space and scheme.isalpha()
+    return f"{scheme} {REDACTED}" if has_scheme else REDACTED
 
 
 class _Inside(Enum):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
-from tailrace.tape.stores.owner import Owner, is_gone
+from tailrace.tape.stores import owner as owners
+from tailrace.tape.stores.owner import Owner, forget_gone, is_gone
 from tape.given import Child
 
 HOLDS = """
@@ -76,9 +79,128 @@ def test_an_owner_that_was_killed_is_gone_although_its_children_live(path: Path)
 
             os.kill(grandchild, 0)  # it lives
             assert is_gone(path, name)
-            assert list(path.parent.iterdir()) == [], "the lock file was removed"
         finally:
             os.kill(grandchild, 9)
+
+
+def test_asking_after_an_owner_leaves_its_lock_file(path: Path) -> None:
+    lock = lock_of_the_dead(path)
+
+    assert is_gone(path, "01DEAD")
+    assert lock.exists()
+
+
+def test_many_may_ask_at_the_same_time(path: Path) -> None:
+    """One who asks must not look like an owner to another one."""
+    lock_of_the_dead(path)
+    failures: list[int] = []
+
+    def ask() -> None:
+        failures.extend(number for number in range(500) if not is_gone(path, "01DEAD"))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+
+
+# --- sweeping --------------------------------------------------------------------------------------------------
+
+
+def lock_of_the_dead(path: Path, name: str = "01DEAD") -> Path:
+    lock = path.with_name(f"{path.name}.{name}.owner")
+    lock.touch()
+    return lock
+
+
+def test_sweeping_removes_the_lock_files_of_the_dead_and_no_other_file(path: Path) -> None:
+    owner = Owner(path)
+    for name in ("01DEAD", "01GONE"):
+        lock_of_the_dead(path, name)
+    others = {path, path.with_name("tapes.db-wal"), lock_of_the_dead(path.with_name("other.db"))}
+    for other in others:
+        other.touch()
+
+    forget_gone(path)
+
+    assert set(path.parent.iterdir()) == others | {owner._path}
+    assert not is_gone(path, owner.name)
+    owner.release()
+
+
+def test_the_name_of_a_library_may_look_like_a_pattern(tmp_path: Path) -> None:
+    odd, other = tmp_path / "[ab]*.db", tmp_path / "a.db"
+    lock, stays = lock_of_the_dead(odd), lock_of_the_dead(other)
+
+    forget_gone(odd)
+
+    assert (lock.exists(), stays.exists()) == (False, True)
+
+
+def test_an_owner_that_is_swept_between_creating_and_locking_begins_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[str] = []
+    flock = fcntl.flock
+
+    def swept_before(descriptor: int, how: int) -> None:
+        if how == fcntl.LOCK_EX and len(swept) < 3:  # an owner's, which waits
+            swept.extend(file.name for file in path.parent.iterdir())
+            forget_gone(path)
+        flock(descriptor, how)
+
+    monkeypatch.setattr(owners.fcntl, "flock", swept_before)
+
+    owner = Owner(path)
+
+    assert len(swept) == 3, "it was swept as often"
+    assert owner._path.exists()
+    assert not is_gone(path, owner.name)
+    owner.release()
+
+
+def test_nobody_can_lock_the_file_that_is_being_removed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an owner that is just beginning could lock it between looking and removing, and would seem gone."""
+    lock = lock_of_the_dead(path)
+    unlink = Path.unlink
+
+    def unlink_while_another_tries(file: Path) -> None:
+        descriptor = os.open(file, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
+        unlink(file)
+
+    monkeypatch.setattr(Path, "unlink", unlink_while_another_tries)
+
+    forget_gone(path)
+
+    assert not lock.exists()
+
+
+def test_a_sweeper_that_comes_late_does_not_remove_the_file_that_an_owner_has_made_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = lock_of_the_dead(path)
+    begun: list[Owner] = []
+    flock = fcntl.flock
+
+    def overtaken(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(owners.fcntl, "flock", flock)
+        lock.unlink()  # another sweeper
+        begun.append(Owner(path))  # the owner, which begins again
+        flock(descriptor, how)
+
+    monkeypatch.setattr(owners, "new_id", lambda: "01DEAD")
+    monkeypatch.setattr(owners.fcntl, "flock", overtaken)
+
+    forget_gone(path)
+
+    assert not is_gone(path, "01DEAD")
+    begun[0].release()
 
 
 def test_a_lock_file_is_for_its_user_alone(path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import random
 import re
 import stat
 import tempfile
@@ -24,6 +26,7 @@ from tailrace.tape.stores.sqlite import APPLICATION_ID, SqliteStore, migrations
 from tailrace.tape.ulid import new_id
 from tape.given import Child, frame, head
 
+MIB = 1024 * 1024
 SQL = Path(sqlite.__file__).parent / "sqlite_sql"
 
 
@@ -196,60 +199,65 @@ def test_a_library_may_be_made_by_another_one_between_two_looks_at_the_file(
 # --- what is refused -------------------------------------------------------------------------------------------
 
 
-def refusal(path: Path) -> tuple[str, str | None]:
+@pytest.fixture(params=[False, True], ids=["to write", "to read"])
+def read_only(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def refusal(path: Path, *, read_only: bool) -> tuple[str, str | None]:
     with pytest.raises(LibraryUnavailable) as caught:
-        SqliteStore(path)
+        SqliteStore(path, read_only=read_only)
     return str(caught.value), caught.value.hint
 
 
-def test_a_newer_format_is_refused(path: Path) -> None:
+def test_a_newer_format_is_refused(path: Path, read_only: bool) -> None:
     SqliteStore(path).close()
     connection = apsw.Connection(str(path))
     connection.execute("PRAGMA user_version = 99")
     connection.close()
 
-    assert refusal(path) == (
+    assert refusal(path, read_only=read_only) == (
         f"{path} has format 99, this Tailrace knows formats up to {len(migrations())}",
         "upgrade Tailrace, or give library.url another path",
     )
 
 
-def test_the_file_of_another_program_is_refused_and_left_alone(path: Path) -> None:
+def test_the_file_of_another_program_is_refused_and_left_alone(path: Path, read_only: bool) -> None:
     connection = apsw.Connection(str(path))
     connection.execute("CREATE TABLE accounts (id)")
     connection.close()
     before = path.read_bytes()
 
-    assert refusal(path) == (
+    assert refusal(path, read_only=read_only) == (
         f"{path} is a SQLite file, but not a Tailrace library",
         "give library.url another path",
     )
     assert path.read_bytes() == before
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
+def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path, read_only: bool) -> None:
     path.write_text("Dear diary,\n" * 100)
 
-    message, hint = refusal(path)
+    message, hint = refusal(path, read_only=read_only)
 
     assert message == f"cannot open the library {path}: file is not a database"
     assert hint == "library.url names a file in a folder that can be written"
     assert path.read_text() == "Dear diary,\n" * 100
 
 
-def test_a_folder_in_place_of_the_file_is_refused(path: Path) -> None:
+def test_a_folder_in_place_of_the_file_is_refused(path: Path, read_only: bool) -> None:
     path.mkdir()
 
-    assert refusal(path) == (
-        f"cannot open the library {path}: unable to open database file",
-        "library.url names a file in a folder that can be written",
-    )
+    message, hint = refusal(path, read_only=read_only)
+
+    assert message.startswith(f"cannot open the library {path}: ")
+    assert hint == "library.url names a file in a folder that can be written"
 
 
-def test_a_path_below_a_file_is_refused(path: Path) -> None:
+def test_a_path_below_a_file_is_refused(path: Path, read_only: bool) -> None:
     path.write_text("a file")
 
-    message, hint = refusal(path / "tapes.db")
+    message, hint = refusal(path / "tapes.db", read_only=read_only)
 
     assert message.startswith(f"cannot open the library {path / 'tapes.db'}: ")
     assert hint == "library.url names a file in a folder that can be written"
@@ -321,15 +329,15 @@ def test_frames_of_a_tape_that_is_not_there_are_an_error_that_names_it(store: Sq
         store.save([batch("01NOT", block=join([frame(1, 1, b"x")]))])
 
 
-def test_a_tape_whose_row_has_vanished_is_found_out_at_the_second_try(store: SqliteStore, path: Path) -> None:
-    """Somebody may have tidied up by hand. At first it is like any failure; then it is known which tape it is."""
+def test_a_tape_whose_row_has_vanished_is_no_failure_of_the_library(store: SqliteStore, path: Path) -> None:
+    """Somebody may have tidied up by hand. A failure of the library would be tried again, and hold up the others."""
     tape_id = stored(store, b"a", ended=False)
     other = apsw.Connection(str(path))
     other.execute("DELETE FROM tapes")
     other.close()
     more = [batch(tape_id, block=join([frame(2, 2, b"b")]))]
 
-    with pytest.raises(LibraryError, match="FOREIGN KEY constraint failed"):
+    with pytest.raises(apsw.ConstraintError, match="FOREIGN KEY constraint failed"):
         store.save(more)
     with pytest.raises(TapeNotFound, match=f"has lost the tape {tape_id}"):
         store.save(more)
@@ -422,6 +430,75 @@ def test_a_tape_that_is_still_recorded_is_not_packed(store: SqliteStore) -> None
     assert store.unpacked() == []
 
 
+def steps_of(store: SqliteStore, tape_id: str) -> Iterator[Packing]:
+    """What a process that packs this tape writes, each step read when it is asked for."""
+    for block in blocks.pack(store.blocks(tape_id, 0)):
+        yield Packing(tape_id, block)
+    yield Packing(tape_id, None, Summary(finish_reason="packed"))
+
+
+def test_two_processes_that_pack_one_tape_lose_no_frame_when_one_is_faster(path: Path) -> None:
+    """B has read the first page of blocks, small ones, and A packs everything; what B has read is not there any
+    more, and the next thing it reads is a part of one of A's blocks."""
+    a, b = SqliteStore(path), SqliteStore(path)
+    parts = [b"%4d" % number + bytes(4 * MIB // 3 - 100) for number in range(12)]
+    tape_id = stored(a, *parts)  # a page is of 8 blocks, and 3 of these fit into one that is packed
+    reading = b.blocks(tape_id, 0)
+    first_page = [next(reading) for _ in range(sqlite._FIRST_PAGE)]
+    a_steps = list(steps_of(a, tape_id))
+    assert a_steps[-2].block is not None
+    a.pack(a_steps[:-1])  # all but the last step, which says that it is done
+
+    for block in blocks.pack(itertools.chain(first_page, reading)):
+        b.pack([Packing(tape_id, block)])
+        assert [it.data for it in blocks.frames_once(b.blocks(tape_id, 0))] == parts
+    a.pack(a_steps[-1:])
+    b.pack([Packing(tape_id, None, Summary(finish_reason="late"))])
+
+    assert data_of(b, tape_id) == parts
+    assert summary_of(b, tape_id) == "packed"
+    for store in (a, b):
+        store.close()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_processes_that_pack_one_tape_lose_no_frame_in_whatever_order_they_write(
+    path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Some die in between, and later ones find blocks of each size that their limits allow."""
+    chance = random.Random(seed)
+    maker = SqliteStore(path)
+    parts = [b"%d" % number * chance.randint(1, 9) for number in range(chance.randint(1, 60))]
+    tape_id = stored(maker, *parts)
+    stores = [SqliteStore(path) for _ in range(3)]
+    monkeypatch.setattr(sqlite, "_FIRST_PAGE", 3)
+    monkeypatch.setattr(sqlite, "_NEXT_PAGE", 5)
+
+    def packs(store: SqliteStore) -> Iterator[None]:
+        for step in steps_of(store, tape_id):
+            yield  # others may write between reading and writing
+            store.pack([step])
+            yield
+
+    at_work = [packs(store) for store in stores for _ in range(2)]
+    while at_work:
+        monkeypatch.setattr(blocks, "MAX_PACKED_FRAMES", chance.randint(1, 9))
+        one = chance.choice(at_work)
+        if next(one, one) is one or chance.random() < 0.02:
+            at_work.remove(one)
+        found = list(maker.blocks(tape_id, 0))
+        assert [it.data for block in found for it in blocks.frames(block)] == parts
+
+    for store in [maker, *stores]:
+        store.close()
+
+
+def summary_of(store: SqliteStore, tape_id: str) -> str | None:
+    tape = store.tape(tape_id)
+    assert tape is not None
+    return tape.finish_reason
+
+
 # --- deleting --------------------------------------------------------------------------------------------------
 
 
@@ -443,9 +520,129 @@ def test_deleting_gives_the_room_back(store: SqliteStore, path: Path) -> None:
     before = path.stat().st_size
 
     store.delete(tape_ids)
+    while store.give_back():
+        pass
 
     store._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     assert path.stat().st_size < before / 10
+
+
+def test_room_is_given_back_in_steps_and_others_may_write_in_between(store: SqliteStore, path: Path) -> None:
+    tape_ids = [stored(store, os.urandom(MIB)) for _ in range(20)]
+    other = SqliteStore(path)
+    store.delete(tape_ids)
+    steps = 1
+
+    while store.give_back():
+        steps += 1
+        assert stored(other), "it does not wait"
+
+    assert steps >= 5, "4 MiB at a time"
+    other.close()
+
+
+# --- tapes of the dead -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dead(path: Path) -> tuple[str, str, str]:
+    """Tapes whose process is gone: one with bytes, one with a head of the response, one with neither."""
+    store = SqliteStore(path)
+    tape_ids = stored(store, ended=False), stored(store, ended=False), stored(store, ended=False)
+    response = ResponseHead(200, (), 5, Kind.STREAM)
+    counts = {"chunk_count": 1, "byte_count": 1, "first_byte_ns": 0, "last_byte_ns": 0}
+    store.save([
+        batch(tape_ids[0], response=response, block=join([frame(1, 0, b"a")]), **counts),
+        batch(tape_ids[1], response=response),
+    ])  # fmt: skip
+    store.close()
+    return tape_ids
+
+
+def test_a_tape_of_the_dead_is_shown_as_it_is_going_to_be_ended(path: Path, dead: tuple[str, str, str]) -> None:
+    reading = SqliteStore(path, read_only=True)
+    shown = [reading.tape(tape_id) for tape_id in dead]
+    listed = reading.page(Filter(), None, 10).tapes
+    assert asked(path, "SELECT count(*) FROM tapes WHERE outcome IS NULL") == [(3,)], "nothing was written"
+
+    writing = SqliteStore(path)
+    assert sorted(writing.crash_abandoned()) == sorted(dead)
+
+    assert shown == [writing.tape(tape_id) for tape_id in dead]
+    assert listed == writing.page(Filter(), None, 10).tapes
+    assert [tape and tape.duration_ns for tape in shown] == [0, 5, 0], "the last byte's time, even if it is 0"
+    assert {tape and (tape.outcome, tape.error) for tape in shown} == {
+        (Outcome.CRASHED, "the process that recorded it ended without closing it")
+    }
+    for store in (reading, writing):
+        store.close()
+
+
+def test_a_filter_finds_the_tapes_of_the_dead_as_crashed_and_not_as_open(
+    path: Path, dead: tuple[str, str, str]
+) -> None:
+    living = SqliteStore(path)
+    alive, ended = stored(living, ended=False), stored(living)
+    reading = SqliteStore(path, read_only=True)
+
+    def found(outcome: str) -> set[str]:
+        return {tape.id for tape in reading.page(Filter(outcome=outcome), None, 10).tapes}
+
+    assert found("crashed") == set(dead)
+    assert found("open") == {alive}
+    assert found("complete") == {ended}
+    for store in (reading, living):
+        store.close()
+
+
+def test_a_list_asks_once_for_each_process_whether_it_lives(
+    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        stored(store, ended=False)
+    asked_for: list[str] = []
+    monkeypatch.setattr(sqlite, "is_gone", lambda path, owner: bool(asked_for.append(owner)))
+
+    store.page(Filter(), None, 10)
+
+    assert len(asked_for) == 1
+
+
+# --- reading only ----------------------------------------------------------------------------------------------
+
+
+def test_a_library_that_is_read_is_not_changed(path: Path, dead: tuple[str, str, str]) -> None:
+    lock = path.with_name(f"{path.name}.01DEAD.owner")
+    lock.touch()
+    before = path.read_bytes()
+
+    reading = SqliteStore(path, read_only=True)
+    assert data_of(reading, dead[0]) == [b"a"]
+    assert reading.page(Filter(), None, 10).tapes
+    reading.close()
+    reading.close()
+
+    assert path.read_bytes() == before
+    assert lock.exists()
+
+
+def test_a_new_an_empty_and_an_old_file_are_made_libraries_before_they_are_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = SqliteStore(path, read_only=True)
+    assert new.page(Filter(), None, 10).tapes == ()
+    new.close()
+
+    path.write_bytes(b"")  # as another process leaves it for a moment when it makes one
+    empty = SqliteStore(path, read_only=True)
+    assert empty.page(Filter(), None, 10).tapes == ()
+    empty.close()
+
+    steps = [*migrations(), "ALTER TABLE tapes ADD COLUMN note TEXT;"]
+    monkeypatch.setattr(sqlite, "migrations", lambda: steps)
+    old = SqliteStore(path, read_only=True)
+    assert asked(path, "PRAGMA user_version") == [(len(steps),)]
+    old.close()
 
 
 # --- reading ---------------------------------------------------------------------------------------------------

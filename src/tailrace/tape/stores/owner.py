@@ -6,7 +6,10 @@ Better than a process id: it survives id reuse and works between containers that
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tailrace.tape.ulid import new_id
@@ -18,8 +21,12 @@ class Owner:
     def __init__(self, path: Path) -> None:
         self.name = new_id()
         self._path = _lock_path(path, self.name)
-        self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while True:
+            self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            if _is_at(self._descriptor, self._path):
+                return
+            os.close(self._descriptor)  # between the two steps somebody took it for one that is gone
 
     def release(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -27,21 +34,40 @@ class Owner:
 
 
 def is_gone(path: Path, name: str) -> bool:
-    """Whether the owner `name` of the library at `path` has ended; if so its lock file is removed."""
-    lock = _lock_path(path, name)
+    """Whether the owner `name` of the library at `path` has ended."""
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        with _locked(_lock_path(path, name), fcntl.LOCK_SH):  # shared: others may ask at the same time
+            return True
     except FileNotFoundError:
         return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    else:
-        lock.unlink(missing_ok=True)
-        return True
+
+
+def forget_gone(path: Path) -> None:
+    """Removes the lock files of owners that have ended."""
+    for lock in path.parent.glob(f"{glob.escape(path.name)}.*.owner"):
+        # While it is locked and known to be this file, no owner that is just beginning can take it for its own.
+        with suppress(FileNotFoundError, BlockingIOError), _locked(lock, fcntl.LOCK_EX) as descriptor:
+            if _is_at(descriptor, lock):
+                lock.unlink()
+
+
+@contextmanager
+def _locked(lock: Path, how: int) -> Iterator[int]:
+    descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock_path(path: Path, name: str) -> Path:

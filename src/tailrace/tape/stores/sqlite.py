@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from importlib.resources import files
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -21,14 +24,15 @@ import apsw
 from tailrace.errors import LibraryError, LibraryUnavailable, TapeNotFound
 from tailrace.tape.blocks import Block
 from tailrace.tape.recording import Batch
-from tailrace.tape.stores.owner import Owner, is_gone
-from tailrace.tape.stores.store import Packing
-from tailrace.tape.tape import Exchange, Filter, Headers, Kind, Outcome, Page, Tape
+from tailrace.tape.stores.owner import Owner, forget_gone, is_gone
+from tailrace.tape.stores.store import Packing, crash
+from tailrace.tape.tape import Ending, Exchange, Filter, Headers, Kind, Outcome, Page, Tape
 from tailrace.tape.ulid import first_id_at
 
 APPLICATION_ID = 0x54_4C_52_43  # "TLRC", in the file's header
 _BUSY_MS = 5_000
 _FIRST_PAGE, _NEXT_PAGE = 8, 64
+_VACUUM_PAGES = 256  # 4 MiB: some milliseconds, after which whoever records may go on
 _AFTER_ALL = 2**63 - 1
 # Measured with 100 streams: larger pages and a cache that holds the growing tapes take a tenth off the recorder's CPU.
 _PAGE_BYTES = 16 * 1024
@@ -57,23 +61,32 @@ class SqliteStore:
     Raises `LibraryUnavailable` when it cannot be opened, is not a library, or is of a newer format.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._path = path
         self._owner: Owner | None = None
         self._keys: dict[str, int] = {}
         self._readers = threading.local()
         self._all_readers: WeakSet[apsw.Connection] = WeakSet()  # a thread that ends lets go of its own
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if read_only and path.exists() and self._is_current():
+                self._writer = self._reader()
+                return
             if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch(mode=0o600)  # it will hold what people asked; its WAL gets the same rights
-            self._writer = apsw.Connection(str(path))
+            self._writer = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
             self._prepare(self._writer)
+            forget_gone(path)
         except (OSError, apsw.Error) as error:
             raise LibraryUnavailable(
                 f"cannot open the library {path}: {error}",
                 hint="library.url names a file in a folder that can be written",
             ) from error
+
+    def _is_current(self) -> bool:
+        """Whether there is a library to read as it is; one that is new, or of an older format, is made so first."""
+        found = [_number(self._reader(), f"PRAGMA {name}") for name in ("application_id", "user_version")]
+        return found == [APPLICATION_ID, len(migrations())]
 
     def _prepare(self, connection: apsw.Connection) -> None:
         connection.set_busy_timeout(_BUSY_MS)
@@ -94,20 +107,25 @@ class SqliteStore:
         if not tables:
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             connection.execute("PRAGMA auto_vacuum = incremental")
-        connection.execute("PRAGMA journal_mode = wal")
+        for wait_s in (*[0.01] * 200, 0):
+            try:
+                connection.execute("PRAGMA journal_mode = wal")
+                break
+            except apsw.BusyError:  # at once, whatever the timeout: another process makes the same file a library
+                if not wait_s:
+                    raise
+                time.sleep(wait_s)
         connection.execute("PRAGMA synchronous = normal")
         connection.execute("PRAGMA foreign_keys = on")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         if version < len(steps):
-            connection.execute("BEGIN EXCLUSIVE")
-            with connection:
+            with self._atomic():
                 version = _number(connection, "PRAGMA user_version")  # another process may have been first
                 for step in steps[version:]:
                     connection.execute(step)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {len(steps)}")
-            connection.execute("COMMIT")
 
     # Writing: one thread at a time
 
@@ -121,20 +139,27 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """All or nothing. Not apsw's own `with connection`: that commits, and now and then checkpoints the WAL for
-        milliseconds, without giving the interpreter to the relay."""
         try:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
+            with self._atomic():
                 yield
-                self._writer.execute("COMMIT")
-            except BaseException:
-                self._keys.clear()  # keys of this transaction are void; the others are looked up again
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
+        except apsw.ConstraintError:
+            raise  # not the library's trouble, but one tape's
         except (apsw.Error, OSError) as error:
             raise LibraryError(f"cannot write the library {self._path}: {error}") from error
+
+    @contextmanager
+    def _atomic(self) -> Iterator[None]:
+        """All or nothing. Not apsw's own `with connection`: that commits, and now and then checkpoints the WAL for
+        milliseconds, without giving the interpreter to the relay."""
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._writer.execute("COMMIT")
+        except BaseException:
+            self._keys.clear()  # keys of this transaction are void; the others are looked up again
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
 
     def _save_one(self, batch: Batch) -> bool:
         execute = self._writer.execute
@@ -168,11 +193,13 @@ class SqliteStore:
             })  # fmt: skip
         if batch.ending is None:
             return False
-        execute(_Q["end_tape"], {
-            "key": key, "outcome": batch.ending.outcome, "error": batch.ending.error,
-            "duration_ns": batch.ending.offset_ns,
-        })  # fmt: skip
+        self._end(key, batch.ending)
         return True
+
+    def _end(self, key: int, ending: Ending) -> None:
+        self._writer.execute(_Q["end_tape"], {
+            "key": key, "outcome": ending.outcome, "error": ending.error, "duration_ns": ending.offset_ns,
+        })  # fmt: skip
 
     def _key(self, tape_id: str) -> int:
         if tape_id not in self._keys:
@@ -200,6 +227,9 @@ class SqliteStore:
         if block is not None:
             last_number = block.first_number + block.frame_count - 1
             span = {"key": key, "first_number": block.first_number, "last_number": last_number}
+            there = self._writer.execute(_Q["span_of_blocks"], span).fetchone()
+            if there != (block.frame_count, block.first_number, last_number):
+                return  # another process packs this tape, too, and was faster
             self._writer.execute(_Q["delete_blocks"], span)
             self._insert_block(key, block)
         if step.request_deflated is not None:
@@ -212,12 +242,18 @@ class SqliteStore:
             })  # fmt: skip
 
     def crash_abandoned(self) -> list[str]:
-        gone = [owner for (owner,) in self._rows("owners", {}) if is_gone(self._path, owner)]
+        gone = self._gone()
         if not gone:
             return []
         with self._transaction():
-            rows = (row for owner in gone for row in self._writer.execute(_Q["crash_tapes"], {"owner": owner}))
-            return [str(tape_id) for (tape_id,) in rows]
+            rows: list[tuple[Any, ...]] = self._writer.execute(_Q["tapes_of"], {"owners": json.dumps(gone)}).fetchall()
+            for key, _, last_byte_ns, head_ns in rows:
+                self._end(key, crash(last_byte_ns, head_ns))
+        return [str(tape_id) for _, tape_id, _, _ in rows]
+
+    def _gone(self) -> list[str]:
+        """Those who were recording and are not any more."""
+        return [owner for (owner,) in self._rows("owners", {}) if is_gone(self._path, owner)]
 
     def delete(self, tape_ids: Iterable[str]) -> int:
         count = 0
@@ -225,11 +261,16 @@ class SqliteStore:
             for tape_id in tape_ids:
                 self._writer.execute(_Q["delete_tape"], {"id": tape_id})
                 count += self._writer.changes()
-        try:
-            self._writer.execute("PRAGMA incremental_vacuum").fetchall()
-            return count
-        except apsw.Error as error:
-            raise LibraryError(f"cannot write the library {self._path}: {error}") from error
+        return count
+
+    def give_back(self) -> bool:
+        with self._transaction():
+            self._writer.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+        if _number(self._writer, "PRAGMA freelist_count"):
+            return True
+        with suppress(apsw.Error):  # a checkpoint cuts the file; if not this one, then one that is to come
+            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        return False
 
     # Reading: any thread
 
@@ -237,7 +278,7 @@ class SqliteStore:
         return [str(tape_id) for (tape_id,) in self._rows("unpacked_ids", {})]
 
     def tape(self, tape_id: str) -> Tape | None:
-        return next((_tape(row) for row in self._named_rows("tape", {"id": tape_id})), None)
+        return next(self._tapes(self._named_rows("tape", {"id": tape_id})), None)
 
     def with_prefix(self, prefix: str) -> list[str]:
         return [str(tape_id) for (tape_id,) in self._rows("ids_with_prefix", {"prefix": prefix})]
@@ -254,7 +295,7 @@ class SqliteStore:
 
     def blocks(self, tape_id: str, after: int) -> Iterator[Block]:
         # In pages that grow, each fetched whole: an open cursor would hold the WAL back, and a tape can be large.
-        for limit in _page_sizes():
+        for limit in chain((_FIRST_PAGE,), repeat(_NEXT_PAGE)):
             rows = self._rows("blocks", {"id": tape_id, "after": after, "limit": limit})
             for row in rows:
                 block = Block(*row)
@@ -265,7 +306,7 @@ class SqliteStore:
 
     def blocks_backwards(self, tape_id: str) -> Iterator[Block]:
         before = _AFTER_ALL
-        for limit in _page_sizes():
+        for limit in chain((_FIRST_PAGE,), repeat(_NEXT_PAGE)):
             rows = self._rows("blocks_backwards", {"id": tape_id, "before": before, "limit": limit})
             for row in rows:
                 block = Block(*row)
@@ -277,12 +318,13 @@ class SqliteStore:
     def page(self, filter: Filter, cursor: str | None, limit: int) -> Page:
         rows = self._named_rows("page", {
             "cursor": cursor, "limit": limit + 1, "kind": filter.kind, "outcome": filter.outcome,
+            "gone": json.dumps(self._gone() if filter.outcome in ("open", Outcome.CRASHED) else []),
             "upstream": filter.upstream, "model": filter.model, "endpoint": filter.endpoint,
             "session": filter.session, "tags": json.dumps(dict(filter.tags)),
             "since_id": None if filter.since_ns is None else first_id_at(filter.since_ns),
             "until_id": None if filter.until_ns is None else first_id_at(filter.until_ns),
         })  # fmt: skip
-        tapes = tuple(_tape(row) for row in rows)
+        tapes = tuple(self._tapes(rows))
         more = len(tapes) > limit
         return Page(tapes[:limit], tapes[limit - 1].id if more else None)
 
@@ -298,6 +340,22 @@ class SqliteStore:
                 self._writer.execute(f"PRAGMA incremental_vacuum({_CLOSE_PAGES})").fetchall()
             owner.release()
         self._writer.close()
+
+    def _tapes(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Tape]:
+        """As they are, and where nobody has come to end the tape of a dead process, as they will be."""
+        gone: dict[str | None, bool] = {None: False}
+        for row in rows:
+            values = {name: row[name] for name in _COLUMNS}
+            owner = row["owner"]
+            if owner not in gone:
+                gone[owner] = is_gone(self._path, owner)
+            if gone[owner]:
+                ending = crash(row["last_byte_ns"], row["head_ns"])
+                values |= {"outcome": ending.outcome, "error": ending.error, "duration_ns": ending.offset_ns}
+            values["kind"] = Kind(row["kind"])
+            values["outcome"] = Outcome(values["outcome"]) if values["outcome"] else None
+            values["tags"] = json.loads(row["tags"])
+            yield Tape(**values)
 
     def _reader(self) -> apsw.Connection:
         connection: apsw.Connection | None = getattr(self._readers, "connection", None)
@@ -327,12 +385,6 @@ class SqliteStore:
             raise LibraryError(f"cannot read the library {self._path}: {error}") from error
 
 
-def _page_sizes() -> Iterator[int]:
-    yield _FIRST_PAGE
-    while True:
-        yield _NEXT_PAGE
-
-
 def _number(connection: apsw.Connection, sql: str) -> int:
     value = connection.execute(sql).get
     assert isinstance(value, int)
@@ -343,30 +395,4 @@ def _headers(text: str) -> Headers:
     return tuple((name, value) for name, value in json.loads(text))
 
 
-def _tape(row: Mapping[str, Any]) -> Tape:
-    return Tape(
-        id=row["id"],
-        started_at_ns=row["started_at_ns"],
-        kind=Kind(row["kind"]),
-        method=row["method"],
-        path=row["path"],
-        dialect=row["dialect"],
-        upstream=row["upstream"],
-        model=row["model"],
-        session=row["session"],
-        tags=json.loads(row["tags"]),
-        status=row["status"],
-        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
-        error=row["error"],
-        head_ns=row["head_ns"],
-        first_byte_ns=row["first_byte_ns"],
-        last_byte_ns=row["last_byte_ns"],
-        first_content_ns=row["first_content_ns"],
-        duration_ns=row["duration_ns"],
-        chunk_count=row["chunk_count"],
-        byte_count=row["byte_count"],
-        lost_bytes=row["lost_bytes"],
-        input_tokens=row["input_tokens"],
-        output_tokens=row["output_tokens"],
-        finish_reason=row["finish_reason"],
-    )
+_COLUMNS = tuple(field.name for field in fields(Tape))

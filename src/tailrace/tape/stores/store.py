@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tailrace.tape.blocks import Block
 from tailrace.tape.recording import Batch
-from tailrace.tape.tape import Exchange, Filter, Page, Summary, Tape
+from tailrace.tape.tape import Ending, Exchange, Filter, Outcome, Page, Summary, Tape
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,16 @@ class Packing:
     request_deflated: bytes | None = None
 
 
+def crash(last_byte_ns: int | None, head_ns: int | None) -> Ending:
+    """The ending of a tape whose process is gone, at the last moment that is known of it."""
+    known_ns = [moment for moment in (last_byte_ns, head_ns, 0) if moment is not None]
+    return Ending(Outcome.CRASHED, known_ns[0], "the process that recorded it ended without closing it")
+
+
 class Store(Protocol):
     """Tapes in a database.
 
-    `save`, `pack`, `crash_abandoned` and `delete` write and must be called by one thread at a time; the rest
+    `save`, `pack`, `crash_abandoned`, `delete` and `give_back` write and must be called by one thread at a time; the rest
     read and may be called from any thread. Everything raises `LibraryError` when the database fails.
     """
 
@@ -64,6 +70,10 @@ class Store(Protocol):
 
     def delete(self, tape_ids: Iterable[str]) -> int:
         """Deletes ended tapes; returns how many there were."""
+        ...
+
+    def give_back(self) -> bool:
+        """Gives some of the room of what was deleted back to the file system; returns whether there is more."""
         ...
 
     def ended_before(self, until_id: str, limit: int) -> Sequence[str]:

@@ -30,6 +30,10 @@ SELECT id FROM tapes WHERE packed = 0 AND outcome IS NOT NULL;
 -- name: is_unpacked
 SELECT key FROM tapes WHERE id = :id AND packed = 0 AND outcome IS NOT NULL;
 
+-- name: span_of_blocks
+SELECT sum(frame_count), min(first_number), max(first_number + frame_count - 1)
+FROM blocks WHERE tape_key = :key AND first_number BETWEEN :first_number AND :last_number;
+
 -- name: delete_blocks
 DELETE FROM blocks WHERE tape_key = :key AND first_number BETWEEN :first_number AND :last_number;
 
@@ -45,12 +49,8 @@ WHERE key = :key;
 -- name: owners
 SELECT DISTINCT owner FROM tapes WHERE owner IS NOT NULL;
 
--- name: crash_tapes
-UPDATE tapes
-SET owner = NULL, outcome = 'crashed', error = 'the process that recorded it ended without closing it',
-    duration_ns = coalesce(last_byte_ns, head_ns, 0)
-WHERE owner = :owner
-RETURNING id;
+-- name: tapes_of
+SELECT key, id, last_byte_ns, head_ns FROM tapes WHERE owner IN (SELECT value FROM json_each(:owners));
 
 -- name: tape
 SELECT * FROM tapes WHERE id = :id;
@@ -84,7 +84,9 @@ LIMIT :limit;
 SELECT * FROM tapes AS t
 WHERE (:cursor IS NULL OR t.id < :cursor)
     AND (:kind IS NULL OR t.kind = :kind)
-    AND (:outcome IS NULL OR coalesce(t.outcome, 'open') = :outcome)
+    AND (:outcome IS NULL OR :outcome = coalesce(
+        t.outcome, CASE WHEN t.owner IN (SELECT value FROM json_each(:gone)) THEN 'crashed' ELSE 'open' END
+    ))
     AND (:upstream IS NULL OR t.upstream = :upstream)
     AND (:model IS NULL OR instr(lower(t.model), lower(:model)))
     AND (:endpoint IS NULL OR t.path = :endpoint OR substr(t.path, 1, length(:endpoint) + 1) = :endpoint || '?')
