@@ -20,7 +20,7 @@ from typing import TypeVar
 from tailrace.errors import LibraryError, TapeNotFound
 from tailrace.tape.recording import Batch, Budget, Recording
 
-BATCH_S = 0.04  # with the write itself, what arrived is on disk within about 50 ms; the promise is 100
+BATCH_S = 0.05  # with the write itself, what arrived is on disk within about 60 ms; the promise is 100
 YIELD_AFTER_S = 0.0005
 YIELD_S = 0.0001
 RETRY_S = 1.0

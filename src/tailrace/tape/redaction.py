@@ -145,7 +145,7 @@ class Masker:
         if not self._names:
             return chunk
         window = self._tail + chunk
-        if self._inside is _Inside.NOTHING and not any(name in window for name in self._names):
+        if self._inside is _Inside.NOTHING and not self._name.search(window):
             self._tail = window[-self._keep :]
             return chunk
         buffer = bytearray(window)

@@ -31,8 +31,9 @@ def crash(last_byte_ns: int | None, head_ns: int | None) -> Ending:
 class Store(Protocol):
     """Tapes in a database.
 
-    `save`, `pack`, `crash_abandoned`, `delete` and `give_back` write and must be called by one thread at a time; the rest
-    read and may be called from any thread. Everything raises `LibraryError` when the database fails.
+    `save`, `pack`, `crash_abandoned`, `delete` and `give_back` write and must be called by one thread at a time; the
+    rest read and may be called from any thread. Everything raises `LibraryError` when the database fails; what is
+    wrong with one tape alone is raised as it is.
     """
 
     def save(self, batches: Iterable[Batch]) -> None:
