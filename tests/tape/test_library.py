@@ -467,7 +467,7 @@ print(json.dumps([tape.id, tape.frame_count, lag_s]), flush=True)
 
 
 def test_somebody_else_records_without_lag_while_very_much_is_deleted(url: str, path: Path) -> None:
-    """Gathering alone is 40 ms, and on an idle machine deleting makes that 60. Half a second is granted, because the
+    """Gathering alone is 50 ms, and on an idle machine deleting makes that 60. Half a second is granted, because the
     machine that runs the tests may be busy; a recorder that had to wait for its turn in vain would give up after 5."""
     with Library(url) as library:
         tapes = [library.create(head()) for _ in range(300)]

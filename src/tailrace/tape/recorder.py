@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -105,6 +105,9 @@ class Recorder:
 
         self._jobs.append(settle)
         self._wake(urgent=urgent)
+        while not wait((result,), timeout=RETRY_S).done:
+            if not self._thread.is_alive():
+                raise LibraryError("the library has just been closed")
         return result.result()
 
     def flush(self) -> None:
