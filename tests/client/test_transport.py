@@ -298,3 +298,24 @@ async def test_nothing_is_left_of_a_response_on_the_connection_that_is_kept(
     gc.collect()
     assert len(ports) == 1
     assert [ref for ref in left if ref() is not None] == []
+
+
+async def test_how_a_connection_breaks_after_its_answer_is_nobodys_concern(upstream: ScriptedUpstream) -> None:
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+    head, *rest = streamed(b"x")
+    opened, read = upstream.gate(), upstream.gate()
+    upstream.answer(head, wait(opened), *rest, wait(read), reset())
+
+    async with Transport(connect_s=5) as transport:
+        response = await transport.open("GET", upstream.url, [], b"")
+        gone = response._gone
+        assert gone is not None
+        opened.open()
+        assert await read_all(response) == b"x"
+        read.open()
+        await asyncio.wait([gone])
+    del response, gone, transport
+    gc.collect()
+
+    assert complaints == []

@@ -6,6 +6,7 @@ said and the far side sent. Deadlines after the connection are the caller's: `Re
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
@@ -51,8 +52,9 @@ class Response:
         if self._gone is not None:
             self._gone.add_done_callback(self._wake)
 
-    def _wake(self, _: object) -> None:
+    def _wake(self, gone: asyncio.Future[None]) -> None:
         """The connection is gone. aiohttp tells the reader, except of a broken chunk in the middle of a body."""
+        _look_at(gone)
         content = self._response.content
         if not content.is_eof() and content.exception() is None:
             content.set_exception(aiohttp.ClientPayloadError("broken framing"))
@@ -61,6 +63,8 @@ class Response:
         """Drops the connection if the body has not been read to its end; else keeps it for the next request."""
         if self._gone is not None:
             self._gone.remove_done_callback(self._wake)  # the connection, and what waits for its end, may live long
+            self._gone.remove_done_callback(_look_at)  # once is enough
+            self._gone.add_done_callback(_look_at)
         if self._response.content.at_eof() and self._response.content.exception() is None:
             self._response.release()
         else:
@@ -129,6 +133,12 @@ READ_ERRORS = (aiohttp.ClientError, OSError)
 def broken(error: BaseException) -> UpstreamBroken:
     """One of `READ_ERRORS` in this program's words."""
     return UpstreamBroken(f"the connection ended inside the answer: {_reason(error)}")
+
+
+def _look_at(gone: asyncio.Future[None]) -> None:
+    """How an idle connection ended is nobody's concern; a future whose error nobody looks at complains in the log."""
+    if not gone.cancelled():
+        gone.exception()
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
