@@ -127,9 +127,9 @@ def test_a_packed_block_has_at_most_so_many_frames_unless_one_raw_block_has_more
 
 
 def test_a_tape_of_very_many_frames_is_packed_in_pieces_although_it_is_small() -> None:
-    raw = [join([frame(first + number, first) for number in range(4096)]) for first in range(1, 10 * 4096, 4096)]
+    raw = [join([frame(first + number, first) for number in range(1024)]) for first in range(1, 10 * 1024, 1024)]
 
-    assert [block.frame_count for block in pack(raw)] == [16 * 1024, 16 * 1024, 8 * 1024]
+    assert [block.frame_count for block in pack(raw)] == [4 * 1024, 4 * 1024, 2 * 1024]
 
 
 def test_a_long_tape_is_packed_in_pieces_of_at_most_4_mib() -> None:
