@@ -20,6 +20,8 @@ class Refusal(Exception):
     code: str
     message: str
     kind: str = "invalid_request_error"
+    retry_after_s: int | None = None
+    """When it makes sense to ask again, said in `Retry-After`."""
 
 
 async def answer(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:

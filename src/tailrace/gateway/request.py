@@ -37,6 +37,8 @@ class Request:
     session: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     is_recorded: bool = True
+    dropped: tuple[str, ...] = ()
+    """The fields of the body that the upstream does not know and that were left out for it."""
 
     def head(self, upstream: str | None) -> Head:
         """The head of its tape."""
