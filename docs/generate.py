@@ -50,14 +50,28 @@ BOUNDS = {
     "what was known before stays.",
     "gateway.upstream.MAX_MODELS_BYTES": "What is read of an upstream's list of models. A longer list is cut, is then "
     "no JSON, and counts as no answer.",
+    "gateway.metrics.MAX_MODELS": "How many models have a label of their own in `/metrics`; the others are `other`.",
+    "gateway.metrics.MAX_MODEL_CHARACTERS": "A model with a longer name is `other` there.",
+    "gateway.metrics.SAMPLE_S": "How often a worker tells the others how its recorder is doing.",
+    "gateway.keys.LOOK_S": "How often, at most, the gateway looks whether its keys have changed. What `tailrace key` "
+    "does holds after it.",
+    "gateway.allowance.WINDOW_S": "The time over which the requests of a key are counted.",
+    "gateway.allowance.SHARED_S": "How long a shared counter of requests may take. After it, each process counts for "
+    "itself.",
+    "gateway.allowance.SHARED_RETRY_S": "The wait before a shared counter that failed is asked again.",
+    "cli.key.MAX_NAME_CHARACTERS": "The longest name of a key. A longer one is refused.",
     "gateway.local.RESTART_S": "The wait before the process of a local model is started again.",
     "gateway.local.STOP_S": "How long that process may take to end; then it is killed.",
     "gateway.local.MAX_LOG_LINE_BYTES": "About how much of one line of its log is taken; a longer one comes in parts.",
-    "client.transport.KEEP_ALIVE_S": "How long an idle connection to an upstream is kept for the next request.",
-    "client.transport.MAX_HEADER_BYTES": "The longest status line or header field of an upstream's answer. Above it, "
-    "`upstream_broken`.",
-    "client.transport.READ_BUFFER_BYTES": "What is read ahead of a slow client, times two. Then the upstream is "
-    "slowed down.",
+    "client.dialer.NAME_S": "How long the addresses of an upstream's name are kept.",
+    "client.dialer.NEXT_ADDRESS_S": "After how long without an answer the next address of a name is tried beside it.",
+    "client.pool.KEEP_ALIVE_S": "How long an idle connection to an upstream is kept for the next request.",
+    "client.pool.MAX_IDLE_CONNECTIONS": "Idle connections that are kept to one host and port. One more, and the one "
+    "that was idle longest is closed. Those at work have no bound.",
+    "client.response.MAX_HEADER_BYTES": "The longest head of an upstream's answer, informational ones before it "
+    "counted. Above it, `upstream_broken`.",
+    "client.response.READ_BUFFER_BYTES": "What is read ahead of a slow client, and what one more read of the socket "
+    "brings. Then the upstream is slowed down.",
     "llm.watch.MAX_HELD_BYTES": "What is held of one event that comes in pieces, to see whether it is the terminal "
     "event. A longer one is relayed and recorded, and counts as not terminal.",
     "llm.summary._MAX_BODY_BYTES": "The longest answer in one piece that is parsed for its token counts. A longer one "
@@ -95,6 +109,13 @@ BOUNDS = {
     "app.serving.LAST_WORD_S": "How long, after the grace period, the last words to clients and tapes may take.",
     "app.serving.SWITCH_INTERVAL_S": "How long another thread may hold the interpreter while the relay waits.",
     "app.serving.BACKLOG": "Connections that may wait to be accepted.",
+    "app.workers.RESTART_S": "The wait before a worker that has died is started again.",
+    "app.workers.EARLY_S": "A worker that dies sooner after its start than this counts as dying at once.",
+    "app.workers.MAX_EARLY_DEATHS": "How many times in a row a worker may die at once. Then all are stopped, and the "
+    "command ends with 2.",
+    "app.welcome.ASK_S": "How long the page at `/` waits for an upstream to say its models.",
+    "app.welcome.MAX_MODELS_SHOWN": "How many models of an upstream that page shows. It says how many more there are.",
+    "app.welcome.MAX_TRACES_COUNTED": "How far that page counts traces. More are shown as `200+`.",
 }
 """Every named bound in the code, with what happens at it."""
 

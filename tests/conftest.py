@@ -27,7 +27,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """Everything here runs on asyncio: that is what uvicorn and aiohttp are."""
+    """Everything here runs on asyncio: that is what uvicorn is."""
     return "asyncio"
 
 

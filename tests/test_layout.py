@@ -35,8 +35,9 @@ TESTS_OF_THE_WHOLE = {"test_layout.py", "test_exports.py", "test_docs.py"}
 FOLDERS_OF_THE_WHOLE = {"e2e", "faults"}
 
 ONLY_IN: dict[str, set[str]] = {
-    "aiohttp": {"tailrace.client.transport"},
+    "aiohappyeyeballs": {"tailrace.client.dialer"},
     "apsw": {"tailrace.tape.stores.sqlite"},
+    "httptools": {"tailrace.client.response"},
     "msgspec": {"tailrace.llm.codec"},
     "nats": {"tailrace.tape.bus.nats"},
     "psycopg": {"tailrace.tape.stores.postgres"},

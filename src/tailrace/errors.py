@@ -9,6 +9,7 @@
     │   ├── TapeNotFound          no tape has that id
     │   └── AmbiguousTape         several tapes begin with that prefix
     ├── ConfigError               a wrong key or value, naming the key, the place and what is allowed
+    ├── AmbiguousKey              several of the gateway's keys begin with that prefix
     ├── FilterError               a list's filter that cannot be read, naming the word
     └── UpstreamError             the far side of the relay (blame: remote)
         ├── UpstreamUnreachable   refused, unresolvable, TLS
@@ -58,6 +59,10 @@ class AmbiguousTape(LibraryError):
 
 class ConfigError(TailraceError):
     """The configuration has a wrong key or value."""
+
+
+class AmbiguousKey(TailraceError):
+    """More than one of the gateway's keys begins with this prefix."""
 
 
 class FilterError(TailraceError):

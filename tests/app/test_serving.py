@@ -77,23 +77,28 @@ def test_of_three_servers_that_are_started_at_once_one_serves_and_the_others_say
 
 
 FAILING = """
-from tailrace.gateway.exchange import Exchange
+import os
+from tailrace.gateway.wheel import Wheel
 
-def check(self, now_ns):
-    raise RuntimeError("the wheel is broken")
+def advance(self, now_ns):
+    if os.path.exists({flag!r}):
+        raise RuntimeError("the wheel is broken")
 
-Exchange.check = check
+Wheel.advance = advance
 """
 
 
 def test_a_server_of_which_a_part_fails_ends_and_says_so(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     """It would live on with a library that is closed."""
-    (tmp_path / "sitecustomize.py").write_text(FAILING, encoding="utf-8")
+    flag = tmp_path / "break"
+    (tmp_path / "sitecustomize.py").write_text(FAILING.format(flag=str(flag)), encoding="utf-8")
     server = Server(write_config(tmp_path, [scripted(upstream.url)]), PYTHONPATH=str(tmp_path))
     try:
         server.start()
         upstream.answer(send(STREAM_HEAD), send(chunk(event("a"))), stall())
         answer = server.chat()
+        answer.read_until(1)
+        flag.touch()
         told = answer.read_all()
 
         assert server.wait() == 2
@@ -133,6 +138,7 @@ def test_every_mistake_is_one_line_and_a_hint(tmp_path: Path) -> None:
             "scheme": ({"library": {"url": "mysql://x"}}, [], {}, "error: library.url is 'mysql://x'", "three slashes"),
             "key": ({"server": {"prot": 1}}, [], {}, "error: {file}: there is no key server.prot", "did you mean"),
             "value": ({"server": {"grace_s": "x"}}, [], {}, "error: {file}: server.grace_s = 'x': ", "see docs/"),
+            "workers": ({"server": {"workers": 0}}, [], {}, "error: {file}: server.workers = 0: ", "see docs/"),
             "variable": ({}, [], {"TAILRACE_SERVER_PROT": "1"}, "error: the variable TAILRACE_", "did you mean"),
             "key_env": ({}, [], {}, "error: upstream 'k' takes its key from NO_SUCH_KEY", "export NO_SUCH_KEY="),
         }  # fmt: skip

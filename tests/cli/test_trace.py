@@ -16,8 +16,8 @@ from typing import Any
 import apsw
 import pytest
 
-from tailrace.tape import Kind, Library, Origin, Outcome
-from traces.recorded import begin
+from tailrace.tape import Kind, Library, Origin, Outcome, Summary
+from traces.recorded import MADE, begin, record
 
 Run = Callable[..., Any]
 Make = Callable[..., str]
@@ -127,6 +127,7 @@ def test_json_is_an_object_a_line_with_times_in_nanoseconds(make: Make, json_lin
         "input_tokens": 33,
         "output_tokens": 6,
         "finish_reason": "stop",
+        "cost_usd": None,
         "session": "s",
         "tags": {"a": "b"},
     }
@@ -174,6 +175,10 @@ def test_view_shows_the_pace_and_the_text(run: Run, make: Make) -> None:
         "First-chunk latency": "387 ms",
         "Time to first content": "387 ms",
         "Average time per chunk": "700 ms",
+        "Time to first event": "387 ms",
+        "Gaps between events": "p50 145 ms, p95 1.85 s, p99 1.85 s, max 1.85 s",
+        "Stalls": "1, the longest 1.85 s, together 1.85 s",
+        "Tokens per second": "41.4",
         "Bytes": str(sum(len(data) for _, data in COUNT)),
         "Tokens": "33 in, 6 out",
         "Finish reason": "stop",
@@ -181,6 +186,21 @@ def test_view_shows_the_pace_and_the_text(run: Run, make: Make) -> None:
         "Tags": "team=red",
     }
     assert text == "1, 2\n"
+
+
+def test_view_shows_reasoning_and_heartbeats_where_there_were_some(run: Run, make: Make) -> None:
+    reasoning = b'data: {"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}\n\n'
+    ours = (9, HEARTBEAT, Origin.TAILRACE)
+    tape_id = make((10, HEARTBEAT), (20, reasoning), (50, piece("a")), (60, DONE), ours, ours)
+
+    lines = run("trace", "view", tape_id).lines
+
+    assert "Time to first event      20 ms" in lines
+    assert "Time to first reasoning  20 ms" in lines
+    assert "Time to first content    50 ms" in lines
+    assert "Heartbeats               2 by Tailrace, 1 by the upstream" in lines
+    assert "Total chunks             4" in lines, "of the upstream's bytes its heartbeat is one"
+    assert not [line for line in lines if line.startswith(("Stalls", "Tokens"))]
 
 
 def test_view_says_why_a_tape_is_not_complete(run: Run, make: Make) -> None:
@@ -200,6 +220,63 @@ def test_view_of_an_answer_in_one_piece_is_its_body_without_a_pace(run: Run, mak
 def test_view_of_a_stream_whose_meaning_is_not_known_is_its_wire(run: Run, make: Make) -> None:
     ran = run("trace", "view", make((5, b"data: x\n\n"), dialect="plain", path="/relay/a/b"))
     assert ran.out.endswith(b"\n\ndata: x\n\n\n")
+
+
+@pytest.mark.parametrize(
+    ("cost", "shown"),
+    [(0.000123, "$0.000123"), (1234.5, "$1,234.500000"), (0.0, "$0.000000"), (9e-8, "<$0.000001")],
+)
+def test_what_an_answer_cost_is_shown_where_it_is_known(
+    run: Run, json_lines: Run, config: Path, cost: float, shown: str
+) -> None:
+    with Library(f"sqlite:///{config.parent}/tapes.db", summarise=lambda *_: Summary(cost_usd=cost)) as library:
+        tape_id = record(library, *COUNT)
+    assert f"Cost                    {shown}" in run("trace", "view", tape_id).lines
+    assert json_lines()[0]["cost_usd"] == cost
+    assert json.loads(run("trace", "view", tape_id, "--json").out)["metadata"]["cost_usd"] == cost
+
+
+WHOLE = b'{"choices":[{"index":0,"message":{"content":"1, 2"}}]}'
+CONVERTED = (
+    (5, WHOLE, Origin.CONVERTED),
+    (387, piece("1"), MADE), (532, piece(", 2"), MADE), (2387, STOP, MADE), (2487, DONE, MADE),
+)  # fmt: skip
+"""The stream of `COUNT` as Tailrace makes it of an answer in one piece."""
+
+
+def test_view_of_a_converted_answer_is_what_the_client_got_and_says_so(run: Run, make: Make) -> None:
+    lines = run("trace", "view", make(*CONVERTED)).lines
+    assert "Converted               from 54 bytes of the upstream, which --converted shows" in lines
+    assert "Total chunks            4" in lines
+    assert "Stream duration         2.10 s" in lines
+    assert "First-chunk latency     387 ms" in lines
+    assert f"Bytes                   {sum(len(data) for _, data in COUNT)}" in lines
+    assert lines[-2:] == ["", "1, 2"]
+
+
+def test_each_view_of_a_converted_answer_has_its_own_bytes(run: Run, make: Make) -> None:
+    tape_id = make(*CONVERTED)
+    stream = b"".join(data for _, data in COUNT)
+    assert run("trace", "view", tape_id, "--converted").out == WHOLE
+    assert run("trace", "view", tape_id, "--raw").out == stream
+    assert run("trace", "export", tape_id, "--format", "sse").out == stream
+    assert run("trace", "replay", tape_id, "--speed", "max").out == b"1, 2"
+    assert run("trace", "replay", tape_id, "--speed", "max", "--raw").out == stream
+    assert [line.split()[0] for line in run("trace", "view", tape_id, "--events").lines] == [
+        "387.000", "532.000", "2387.000", "2487.000",
+    ]  # fmt: skip
+
+
+def test_an_answer_that_was_folded_into_one_piece_is_viewed_as_that_piece(run: Run, make: Make) -> None:
+    tape_id = make((5, piece("1"), Origin.CONVERTED), (9, DONE, Origin.CONVERTED), (9, WHOLE, MADE), kind=Kind.NORMAL)
+    assert run("trace", "view", tape_id).out.endswith(b"\n\n" + WHOLE + b"\n")
+    assert run("trace", "view", tape_id, "--converted").out == piece("1") + DONE
+
+
+def test_asking_for_what_was_converted_where_nothing_was_is_a_negative_answer(run: Run, make: Make) -> None:
+    ran = run("trace", "view", make(*COUNT), "--converted")
+    assert (ran.code, ran.out) == (1, b"")
+    assert ran.err == "nothing of this answer was converted; --raw shows what the client got\n"
 
 
 def test_view_events_has_a_line_for_each_with_its_time(run: Run, make: Make) -> None:

@@ -65,7 +65,7 @@ def test_an_answer_in_one_piece_that_never_comes(impatient_server: Server, upstr
     ("path", "frame"),
     [
         ("/v1/chat/completions", b'data: {"error":'),
-        ("/v1/responses", b'event: error\ndata: {"type":"error","code":"idle_timeout"'),
+        ("/v1/responses", b'event: error\ndata: {"type":"error","sequence_number":0,"code":"idle_timeout"'),
         ("/v1/messages", b'event: error\ndata: {"type":"error","error":'),
     ],
 )

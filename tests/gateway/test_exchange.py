@@ -510,17 +510,21 @@ def test_a_normal_answer_is_passed_on_with_its_length(server: Server, upstream: 
     assert server.recorded(answer.trace) == body
 
 
-def test_a_normal_answer_to_a_request_for_a_stream_is_recorded_as_what_it_is(
-    server: Server, upstream: ScriptedUpstream
-) -> None:
-    body = b'{"choices":[]}'
+def test_a_normal_answer_to_a_request_for_a_stream_becomes_one(server: Server, upstream: ScriptedUpstream) -> None:
+    body = b'{"id":"1","created":2,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"a b"}}]}'
     upstream.answer(*answered(200, body))
 
     answer = server.chat(stream=True)
 
-    assert answer.read_all() == body
+    stream = answer.read_all()
+    assert answer.header("content-type") == "text/event-stream; charset=utf-8"
+    assert stream.endswith(DONE)
+    assert [json.loads(line[6:])["id"] for line in stream.split(b"\n\n") if line and line != DONE.strip()]
     tape = server.tape(answer.trace)
-    assert (tape.outcome, tape.kind) == (Outcome.COMPLETE, Kind.NORMAL)
+    assert (tape.outcome, tape.kind) == (Outcome.COMPLETE, Kind.STREAM)
+    frames = server.frames(answer.trace)
+    assert b"".join(frame.data for frame in frames if frame.origin is Origin.CONVERTED) == body
+    assert b"".join(frame.data for frame in frames if frame.origin is Origin.TAILRACE) == stream
 
 
 @pytest.mark.parametrize("ending", ["cut", "reset"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from support.client import CHAT, chat_body
 from support.server import Server
 from support.upstream import DONE, END, STREAM_HEAD, ScriptedUpstream, answered, chunk, send, streamed
-from tailrace.gateway.headers import coding, is_event_stream, to_client, to_upstream, trace_header
+from tailrace.gateway.headers import coding, is_event_stream, own, to_client, to_upstream
 
 HOP_BY_HOP = [
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
@@ -47,13 +49,13 @@ def test_a_key_replaces_credentials(name: str) -> None:
 
 @pytest.mark.parametrize("name", HOP_BY_HOP)
 def test_a_field_of_the_upstreams_hop_is_not_passed_on(name: str) -> None:
-    assert to_client([(name.title(), "x"), ("ETag", "e")], trace=None, is_stream=False) == [(b"etag", b"e")]
+    assert to_client([(name.title(), "x"), ("ETag", "e")], [], is_stream=False) == [(b"etag", b"e")]
 
 
 def test_a_stream_is_marked_against_buffering() -> None:
     given = [("Cache-Control", "no-store"), ("X-Accel-Buffering", "yes"), ("Content-Length", "7"), ("X-Id", "1")]
 
-    assert to_client(given, trace="T", is_stream=True) == [
+    assert to_client(given, own("T"), is_stream=True) == [
         (b"x-id", b"1"),
         (b"cache-control", b"no-cache, no-transform"),
         (b"x-accel-buffering", b"no"),
@@ -64,19 +66,19 @@ def test_a_stream_is_marked_against_buffering() -> None:
 def test_a_normal_answer_is_left_alone() -> None:
     given = [("Cache-Control", "no-store"), ("Content-Length", "7"), ("Set-Cookie", "a"), ("Set-Cookie", "b")]
 
-    passed = to_client(given, trace=None, is_stream=False)
+    passed = to_client(given, [], is_stream=False)
 
     assert passed == [(name.lower().encode(), value.encode()) for name, value in given]
 
 
 def test_the_trace_of_another_tailrace_is_not_passed_on() -> None:
-    passed = to_client([("X-Tailrace-Trace", "other"), ("X-Id", "1")], trace="T", is_stream=False)
+    passed = to_client([("X-Tailrace-Trace", "other"), ("X-Id", "1")], own("T"), is_stream=False)
 
     assert passed == [(b"x-id", b"1"), (b"x-tailrace-trace", b"T")]
 
 
 def test_what_may_not_be_in_a_value_is_a_space() -> None:
-    assert to_client([("X", "a\x00b\x7fc\td\xe9")], trace=None, is_stream=False) == [(b"x", b"a b c\td\xe9")]
+    assert to_client([("X", "a\x00b\x7fc\td\xe9")], [], is_stream=False) == [(b"x", b"a b c\td\xe9")]
 
 
 @pytest.mark.parametrize(
@@ -95,8 +97,8 @@ def test_the_content_coding_is_what_is_not_identity(values: list[str], expected:
 
 
 def test_only_a_recorded_exchange_names_its_trace() -> None:
-    assert trace_header("T") == [(b"x-tailrace-trace", b"T")]
-    assert trace_header(None) == []
+    assert own("T") == [(b"x-tailrace-trace", b"T")]
+    assert own(None) == []
 
 
 @pytest.mark.parametrize(
@@ -155,14 +157,16 @@ def test_on_the_wire_to_the_client_of_a_stream(server: Server, upstream: Scripte
     answer = server.chat()
 
     answer.read_all()
-    assert sorted(answer.headers) == [
+    assert sorted(field for field in answer.headers if field[0] != "server-timing") == [
         ("cache-control", "no-cache, no-transform"),
         ("content-type", "text/event-stream"),
         ("transfer-encoding", "chunked"),
         ("x-accel-buffering", "no"),
         ("x-request-id", "r"),
         ("x-tailrace-trace", answer.trace),
+        ("x-tailrace-upstream", "scripted"),
     ]
+    assert re.fullmatch(r"tailrace;dur=\d+\.\d\d, upstream;dur=\d+\.\d\d", answer.header("server-timing") or "")
 
 
 def test_on_the_wire_to_the_client_of_a_normal_answer(server: Server, upstream: ScriptedUpstream) -> None:
@@ -170,13 +174,14 @@ def test_on_the_wire_to_the_client_of_a_normal_answer(server: Server, upstream: 
 
     answer = server.ask("POST", CHAT, chat_body(stream=False))
 
-    assert sorted(answer.headers) == [
+    assert sorted(field for field in answer.headers if field[0] != "server-timing") == [
         ("cache-control", "private"),
         ("content-length", "7"),
         ("content-type", "application/json"),
         ("set-cookie", "a=1"),
         ("set-cookie", "b=2"),
         ("x-tailrace-trace", answer.trace),
+        ("x-tailrace-upstream", "scripted"),
     ]
 
 

@@ -22,7 +22,7 @@ from support.upstream import PATIENCE_S
 from tailrace.client.transport import Transport
 from tailrace.errors import ConfigError, UpstreamUnreachable
 from tailrace.gateway import local as module
-from tailrace.gateway.local import LocalUpstream, default_weights
+from tailrace.gateway.local import LocalModel, LocalUpstream, ModelState, default_weights
 from tailrace.gateway.settings import DEFAULT_MODEL, LocalUpstreamSettings
 from tailrace.tape import Outcome
 
@@ -167,6 +167,67 @@ async def test_a_child_that_does_not_serve_is_said_and_started_again(
         await until(lambda: (upstream.problem() or "").startswith(problem))
         pretender(SERVES)
         await until(lambda: upstream.problem() is None)
+
+
+async def test_every_change_is_told_whole(
+    tmp_path: Path, transport: Transport, pretender: Callable[[str], str]
+) -> None:
+    """What is told is all that another process needs, as text."""
+    told: list[ModelState] = []
+    pretender(SERVES.replace("sys.stdin.read()", "sys.exit(3)"))
+    model = LocalModel(settings(model_path=tmp_path / "a.gguf"), told.append)
+    before = model.state
+
+    async with model.running():
+        await until(lambda: len(told) >= 3)
+
+    assert (before.address, before.problem, before.is_decided) == (None, "the model is loading", False)
+    served = ModelState(
+        upstream="local", key=before.key, address="http://127.0.0.1:9/v1", problem=None, is_decided=True
+    )
+    ended = served.model_copy(update={"address": None, "problem": "the model's process ended with code 3"})
+    assert [ModelState.model_validate_json(state.model_dump_json()) for state in told[:3]] == [served, ended, served]
+
+
+async def test_two_models_have_different_keys(tmp_path: Path, pretender: Callable[[str], str]) -> None:
+    pretender(SERVES)
+    keys = {LocalModel(settings(model_path=tmp_path / "a.gguf"), print).state.key for _ in range(2)}
+
+    assert len(keys) == 2
+    assert all(len(key) >= 32 for key in keys)
+
+
+async def test_a_shared_model_is_run_by_somebody_else(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the engine nor the file has to be there."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    upstream = LocalUpstream(settings(model_path="none.gguf"), transport, is_shared=True)
+
+    async with upstream.running():
+        assert children(os.getpid(), CHILD) == []
+        assert upstream.problem() == "the model is loading"
+        upstream.hear(ModelState(upstream="local", key="k", problem="it is tired", is_decided=True))
+        with pytest.raises(UpstreamUnreachable, match="local: it is tired"):
+            await upstream.open("POST", "/chat/completions", [], b"{}")
+
+
+async def test_a_request_waits_until_it_is_decided_whether_the_model_serves(transport: Transport) -> None:
+    upstream = LocalUpstream(settings(model_path="none.gguf"), transport, is_shared=True)
+    state = ModelState(upstream="local", key="k")
+
+    async with asyncio.TaskGroup() as group:
+        asking = group.create_task(refusal_of(upstream), name="asking")
+        upstream.hear(state)
+        await asyncio.sleep(0)
+        assert not asking.done()
+        upstream.hear(state.model_copy(update={"problem": "it is tired", "is_decided": True}))
+
+    assert asking.result() == "local: it is tired"
+
+
+async def refusal_of(upstream: LocalUpstream) -> str:
+    with pytest.raises(UpstreamUnreachable) as raised:
+        await upstream.open("POST", "/chat/completions", [], b"{}")
+    return str(raised.value)
 
 
 async def test_a_child_that_cannot_be_started_is_said_and_tried_again(

@@ -15,6 +15,11 @@ from tailrace.llm.dialects import named, of_path
         ("/v1/completions", "openai-completions"),
         ("/v1/responses", "openai-responses"),
         ("/v1/messages", "anthropic-messages"),
+        ("/relay/google/v1beta/models/gemini-x:streamGenerateContent", "gemini"),
+        ("/relay/google/v1beta/models/gemini-x:generateContent", "gemini"),
+        ("/relay/cohere/v2/chat", "cohere"),
+        ("/relay/ollama/api/chat", "ollama"),
+        ("/relay/ollama/api/generate", "ollama"),
         ("/v1/embeddings", "plain"),
         ("/v1/messages/count_tokens", "plain"),
         ("/relay/broker/v2/events/trades", "plain"),
@@ -27,11 +32,21 @@ def test_the_end_of_a_path_names_the_dialect(path: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["openai-chat", "openai-completions", "openai-responses", "anthropic-messages", "plain"]
+    "name",
+    [
+        "openai-chat",
+        "openai-completions",
+        "openai-responses",
+        "anthropic-messages",
+        "gemini",
+        "cohere",
+        "ollama",
+        "plain",
+    ],
 )
 def test_a_tape_finds_its_dialect_by_name(name: str) -> None:
     assert named(name).name == name
 
 
 def test_a_dialect_of_a_later_version_is_plain() -> None:
-    assert named("gemini").name == "plain"
+    assert named("telepathy").name == "plain"

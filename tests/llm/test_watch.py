@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tailrace.llm import CompressedWatch, Dialect, EndingWatch, Final, named
+from tailrace.llm import CompressedWatch, Dialect, Final, StreamWatch, named
 from tailrace.llm.watch import MAX_HELD_BYTES
 
 CHAT, RESPONSES, MESSAGES, PLAIN = map(named, ("openai-chat", "openai-responses", "anthropic-messages", "plain"))
@@ -32,12 +32,12 @@ Transcript = list[tuple[bytes, Final | None]]
 
 
 def verdicts(dialect: Dialect, chunks: list[bytes]) -> Iterator[tuple[bytes, Final | None]]:
-    watch = EndingWatch(dialect)
+    watch = StreamWatch(dialect)
     for chunk in chunks:
         if chunk is CLOSE:
             watch.close()
         else:
-            watch.feed(chunk)
+            watch.feed(chunk, 0)
         yield chunk, watch.final
 
 
@@ -180,19 +180,19 @@ def test_a_real_stream_is_complete_and_any_beginning_of_it_is_not(wire: Callable
 
 
 def test_it_says_where_an_event_may_be_put_in() -> None:
-    watch = EndingWatch(CHAT)
+    watch = StreamWatch(CHAT)
     assert watch.between_events
-    watch.feed(HELLO[:9])
+    watch.feed(HELLO[:9], 0)
     assert not watch.between_events
-    watch.feed(HELLO[9:])
+    watch.feed(HELLO[9:], 0)
     assert watch.between_events
 
 
 def test_of_an_api_whose_end_is_not_known_it_still_says_where_an_event_may_be_put_in() -> None:
-    watch = EndingWatch(PLAIN)
-    watch.feed(b"data: x\n")
+    watch = StreamWatch(PLAIN)
+    watch.feed(b"data: x\n", 0)
     assert not watch.between_events
-    watch.feed(b"\n")
+    watch.feed(b"\n", 0)
     assert watch.between_events
 
 
@@ -204,9 +204,9 @@ def peak_bytes(dialect: Dialect, chunks: Iterator[bytes]) -> tuple[int, Final | 
     """How much memory the watching of these takes at most, and the verdict."""
     tracemalloc.start()
     try:
-        watch = EndingWatch(dialect)
+        watch = StreamWatch(dialect)
         for chunk in chunks:
-            watch.feed(chunk)
+            watch.feed(chunk, 0)
         watch.close()
         return tracemalloc.get_traced_memory()[1], watch.final
     finally:
@@ -275,7 +275,7 @@ def compressed(coding: str, data: bytes, *, is_whole: bool = True) -> bytes:
 def watched(coding: str, chunks: Iterable[bytes], dialect: str = "openai-chat") -> CompressedWatch:
     watch = CompressedWatch(named(dialect), coding)
     for chunk in chunks:
-        watch.feed(chunk)
+        watch.feed(chunk, 0)
     watch.close()
     return watch
 

@@ -19,7 +19,7 @@ from support.client import CHAT, Answer, Client, chat_body
 from support.upstream import PATIENCE_S, Call
 from tailrace.app.application import Application
 from tailrace.app.config import load_config
-from tailrace.app.serving import _Server, bind
+from tailrace.app.serving import GracefulServer, bind
 from tailrace.errors import TapeNotFound
 from tailrace.tape import Filter, Frame, Library, Outcome, Tape
 
@@ -36,6 +36,8 @@ def write_config(folder: Path, upstreams: Iterable[Mapping[str, Any]], **tables:
         "library": {"url": "sqlite:///tapes.db", **tables.pop("library", {})},
         **{name: dict(table) for name, table in tables.items()},
     }
+    # What one test makes of an upstream is not to be remembered in the next.
+    merged["gateway"] = {"streaming_memory_s": 0.001, "breaker": {"failures": 1000}, **merged.get("gateway", {})}
     lines: list[str] = []
     for name, table in merged.items():
         lines += [f"[{name}]", *_assignments(table), ""]
@@ -220,7 +222,7 @@ class InProcess(Addressed):
         self._listener = bind("127.0.0.1", 0)
         self.port = self._listener.getsockname()[1]
         self.application.listens_on("127.0.0.1", self.port)
-        self.server = _Server(self.application, self._started.set)
+        self.server = GracefulServer(self.application, self._started.set)
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
 
     def _run(self) -> None:

@@ -728,7 +728,8 @@ def test_after_kill_9_a_tape_is_crashed_with_every_frame_but_those_of_the_last_m
         )
         assert (tape.status, tape.head_ns, tape.finish_reason) == (200, 1000, "found")
         assert len(frames) <= tape.chunk_count <= written[-1][0] + 1, "the last ones it had may not be on disk"
-        assert tape.duration_ns == tape.last_byte_ns == frames[-1].offset_ns
+        assert tape.duration_ns == tape.last_byte_ns
+        assert frames[-1].offset_ns <= tape.last_byte_ns, "like the count, it may be of one that is not on disk"
         assert tape.first_byte_ns == frames[0].offset_ns
         assert library.exchange(open_tape).request_body == b"asked"
 

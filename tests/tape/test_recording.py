@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.tape import Kind, Outcome, Recording, Redactor, ResponseHead, blocks
+from tailrace.tape import Kind, Origin, Outcome, Recording, Redactor, ResponseHead, blocks
 from tailrace.tape.recording import (
     FRAME_BYTES,
     HEAD_BYTES,
@@ -84,7 +84,7 @@ def test_what_tailrace_said_itself_is_kept_but_not_counted_as_the_upstreams() ->
     assert (batch.chunk_count, batch.byte_count) == (1, 8)
 
 
-def test_the_first_and_the_last_byte_are_the_upstreams() -> None:
+def test_the_first_and_the_last_byte_are_the_answers() -> None:
     tape = recording()
 
     tape.inject(b": hello\n\n")
@@ -98,6 +98,35 @@ def test_the_first_and_the_last_byte_are_the_upstreams() -> None:
 
     assert (early.first_byte_ns, early.last_byte_ns) == (None, None)
     assert (late.first_byte_ns, late.last_byte_ns) == (10**12, 3 * 10**12)
+
+
+def test_an_answer_that_tailrace_made_counts_like_the_upstreams_and_what_it_was_made_of_does_not() -> None:
+    tape = recording()
+
+    tape.write(b'{"whole":', tape.started_ns + 10, Origin.CONVERTED)
+    early = save(tape)
+    tape.write(b"made", tape.started_ns + 20, Origin.TAILRACE)
+    tape.write(b"more", tape.started_ns + 30, origin=Origin.TAILRACE)
+    tape.write(b"1}", tape.started_ns + 40, Origin.CONVERTED)
+    tape.inject(b": ping\n\n")
+    late = save(tape)
+
+    assert (early.chunk_count, early.byte_count, early.first_byte_ns, early.last_byte_ns) == (0, 0, None, None)
+    assert (late.chunk_count, late.byte_count, late.first_byte_ns, late.last_byte_ns) == (2, 8, 20, 30)
+    assert late.block is not None
+    origins = [frame.origin for frame in blocks.frames(late.block)]
+    assert origins == [Origin.TAILRACE, Origin.TAILRACE, Origin.CONVERTED, Origin.TAILRACE]
+
+
+def test_the_last_byte_is_what_the_client_got_also_when_it_was_not_recorded() -> None:
+    tape = recording(limit_bytes=FRAME_BYTES + 1)
+
+    tape.write(b"a", tape.started_ns + 10)
+    tape.write(b"lost", tape.started_ns + 20)
+
+    batch = tape.take()
+    assert data(batch) == [b"a"]
+    assert (batch.first_byte_ns, batch.last_byte_ns) == (10, 20)
 
 
 def test_writing_announces_once_until_it_is_taken() -> None:
@@ -313,6 +342,30 @@ def test_a_secret_that_is_split_over_batches_is_masked_also_when_a_batch_is_trie
         tape.take()
 
         assert b"".join(saved + data(save(tape))) == expected
+
+
+@pytest.mark.parametrize("origin", [Origin.UPSTREAM, Origin.CONVERTED])
+def test_a_secret_that_a_heartbeat_comes_into_is_masked_and_the_heartbeat_is_not(origin: Origin) -> None:
+    wire, heartbeat = b'{"password":"SECRET"}', b': "ping"\n\n'
+
+    for place in range(1, len(wire)):
+        tape = recording()
+        tape.write(wire[:place], tape.started_ns, origin)
+        tape.inject(heartbeat)
+        tape.write(wire[place:], tape.started_ns, origin)
+
+        before, between, after = data(save(tape))
+        assert (before + after, between) == (b'{"password":"******"}', heartbeat)
+
+
+def test_a_secret_in_an_answer_that_tailrace_made_is_masked_beside_the_one_it_was_made_of() -> None:
+    tape = recording()
+
+    for part in (b'{"secret":"S', b'ECRET"}'):
+        tape.write(part, tape.started_ns, Origin.CONVERTED)
+        tape.write(part, tape.started_ns, Origin.TAILRACE)
+
+    assert data(save(tape)) == [b'{"secret":"*', b'{"secret":"*', b'*****"}', b'*****"}']
 
 
 # --- the budget ------------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import tailrace.tape
-from tailrace.tape import Kind, Outcome, Tape
+from tailrace.tape import Kind, Origin, Outcome, Tape, delivered
+from tape.given import frame
 
 
 def tape(**changes: Any) -> Tape:
@@ -49,3 +50,19 @@ def test_there_are_seven_ways_to_end() -> None:
         "stopped",
         "crashed",
     ]
+
+
+def test_there_are_three_origins() -> None:
+    """They are stored as these numbers and written as these words."""
+    assert [(int(origin), origin.name.lower()) for origin in Origin] == [
+        (0, "upstream"),
+        (1, "tailrace"),
+        (2, "converted"),
+    ]
+
+
+def test_what_was_converted_is_not_delivered() -> None:
+    upstream, added = frame(1, 1), frame(3, 3, origin=Origin.TAILRACE)
+    frames = [upstream, frame(2, 2, origin=Origin.CONVERTED), added]
+
+    assert list(delivered(iter(frames))) == [upstream, added]

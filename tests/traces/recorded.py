@@ -7,12 +7,15 @@ from typing import Any
 from tailrace.tape import Head, Kind, Library, Origin, Outcome, Recording, ResponseHead
 
 MS = 1_000_000
+MADE = "made"
 _HEAD = {"method": "POST", "path": "/v1/chat/completions", "upstream": "local", "dialect": "openai-chat"}
 
 
 def begin(library: Library, *chunks: Any, status: int = 200, **head: Any) -> Recording:
-    """A tape with pairs of (milliseconds since its start, bytes); `Origin.TAILRACE` as a third is an injection.
+    """A tape with pairs of (milliseconds since its start, bytes) of the upstream.
 
+    `Origin.TAILRACE` as a third is an injection, `MADE` a chunk of an answer that Tailrace made, and
+    `Origin.CONVERTED` what it made that of.
     It began as long ago as the last of them needs, so that it has lasted as long when it ends.
     """
     kind = head.setdefault("kind", Kind.STREAM)
@@ -21,10 +24,16 @@ def begin(library: Library, *chunks: Any, status: int = 200, **head: Any) -> Rec
     content_type = "text/event-stream" if kind is Kind.STREAM else "application/json"
     recording.respond(ResponseHead(status, (("Content-Type", content_type),), MS, kind))
     for at_ms, data, *origin in chunks:
-        if origin == [Origin.TAILRACE]:
-            recording.inject(data)
-        else:
-            recording.write(data, recording.started_ns + at_ms * MS)
+        at_ns = recording.started_ns + at_ms * MS
+        match origin:
+            case [Origin.TAILRACE]:
+                recording.inject(data)
+            case [Origin.CONVERTED]:
+                recording.write(data, at_ns, Origin.CONVERTED)
+            case [made] if made == MADE:
+                recording.write(data, at_ns, Origin.TAILRACE)
+            case _:
+                recording.write(data, at_ns)
     return recording
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from tailrace.llm.codec import dumps
 from tailrace.tape import Frame, Kind, Origin, Outcome
-from tailrace.traces import FORMATS, as_json, as_jsonl, as_wire
+from tailrace.traces import FORMATS, as_converted, as_json, as_jsonl, as_wire
+from traces.recorded import MADE
 
 STREAMS = Path(__file__).parents[1] / "llm" / "streams"
 Json = dict[str, Any]
@@ -92,6 +93,7 @@ def test_the_metadata_says_how_it_went(record: Record) -> None:
         "finish_reason": "stop",
         "input_tokens": None,
         "output_tokens": None,
+        "cost_usd": None,
         "lost_bytes": 0,
         "request_headers": [["Accept", "*/*"]],
         "response_headers": [["Content-Type", "text/event-stream"]],
@@ -138,6 +140,36 @@ def test_bodies_that_are_no_json_object_are_shown_as_what_they_are(record: Recor
     found = document(record((1, body), kind=Kind.NORMAL, request_body=body))
     assert found["request"] == shown
     assert found["response"] == shown
+
+
+ANSWER = {"model": "m", "choices": [{"index": 0, "message": {"content": "12"}}], "price": {"total": 0.1}}
+
+
+def test_an_answer_that_became_a_stream_has_the_stream_and_the_upstreams_body(record: Record) -> None:
+    whole = [(5, part, Origin.CONVERTED) for part in (dumps(ANSWER)[:20], dumps(ANSWER)[20:])]
+    made = [(10, piece("1"), MADE), (15, piece("2"), MADE), (20, DONE, MADE)]
+    found = document(record(whole[0], *made, whole[1]))
+
+    assert found["response"]["choices"][0]["message"] == {"content": "12"}
+    assert [chunk["delta_ms"] for chunk in found["chunks"]] == [0, 5]
+    assert {chunk["origin"] for chunk in found["chunks"]} == {"tailrace"}
+    assert (found["total_chunks"], found["first_chunk_latency_ms"]) == (2, 10)
+    assert found["upstream_body"] == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [(b"data: 1\n\ndata: [DO", "data: 1\n\ndata: [DO"), (b"\xff", {"base64": "/w=="})],
+    ids=["a stream that was cut", "no text"],
+)
+def test_a_stream_that_was_folded_into_one_answer_is_there_as_text(record: Record, sent: bytes, shown: object) -> None:
+    found = document(record((1, sent, Origin.CONVERTED), (2, dumps(ANSWER), MADE), kind=Kind.NORMAL))
+    assert found["response"] == ANSWER
+    assert found["upstream_body"] == shown
+
+
+def test_an_answer_that_was_passed_on_has_no_other_body(record: Record) -> None:
+    assert "upstream_body" not in document(record((1, piece("1")), (2, b": ping\n\n", Origin.TAILRACE)))
 
 
 def test_events_that_are_no_json_are_chunks_too_and_done_is_none(record: Record) -> None:
@@ -232,12 +264,13 @@ def from_jsonl(lines: Iterable[bytes]) -> tuple[Json, list[Frame]]:
 def test_the_lines_give_back_every_frame_with_its_time_and_origin(record: Record) -> None:
     recorded = record(
         (1, "data: Grüße\u2028 \x00\n\n".encode()), (5, b"data: \xff\xfe\n\n"), (9, b"data: \xe4\xb8"),
-        (12, b"\x96\n\n"), (12, b""), (12, b'data: {"base64": "x"}\n\n'), (13, b": cut\n\n", Origin.TAILRACE),
+        (12, b"\x96\n\n"), (12, b""), (12, b'data: {"base64": "x"}\n\n'), (13, b'{"a":', Origin.CONVERTED),
+        (13, b": cut\n\n", Origin.TAILRACE),
     )  # fmt: skip
     lines = list(as_jsonl(recorded.tape, recorded.exchange, recorded.frames))
     assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in lines)
     assert from_jsonl(lines)[1] == recorded.frames
-    assert recorded.frames[-1].origin is Origin.TAILRACE
+    assert [json.loads(line)["from"] for line in lines[-3:]] == ["upstream", "converted", "tailrace"]
 
 
 def test_the_first_line_is_the_head(record: Record) -> None:
@@ -263,6 +296,12 @@ def test_the_wire_is_every_byte_in_order(record: Record) -> None:
     chunks = [b": ping\n\n", b"data: \xff", b"\r\n\r\n", b"\x00"]
     recorded = record(*enumerate(chunks))
     assert b"".join(as_wire(recorded.frames)) == b"".join(chunks)
+
+
+def test_the_wire_is_what_the_client_got_and_what_it_was_made_of_is_apart(record: Record) -> None:
+    recorded = record((1, b'{"a":', Origin.CONVERTED), (2, b"data: 1\n\n", MADE), (3, b"1}", Origin.CONVERTED))
+    assert b"".join(as_wire(recorded.frames)) == b"data: 1\n\n"
+    assert b"".join(as_converted(recorded.frames)) == b'{"a":1}'
 
 
 def test_the_formats_are_those_that_the_command_offers() -> None:

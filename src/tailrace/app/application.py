@@ -6,19 +6,26 @@ Rule: a relayed request meets the guard and then the gateway, nothing else.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse
 
 import tailrace
 from tailrace.app.config import Config
 from tailrace.app.guard import Guard
+from tailrace.app.welcome import welcome_page, welcome_page_for_strangers
 from tailrace.client.transport import Transport
+from tailrace.gateway.detection import STREAMING_FILE, StreamingMemory
 from tailrace.gateway.gateway import Gateway
+from tailrace.gateway.keys import Keys, keys_path
 from tailrace.gateway.local import LocalUpstream
+from tailrace.gateway.metrics import Metrics
 from tailrace.gateway.refusal import Receive, Scope, Send, answer
+from tailrace.gateway.report import Observer
 from tailrace.gateway.settings import LocalUpstreamSettings
+from tailrace.gateway.spans import Spans
 from tailrace.gateway.upstream import HttpUpstream, Upstream
 from tailrace.llm import summarise
 from tailrace.llm.dialect import openai_error
@@ -28,26 +35,46 @@ from tailrace.tape import Library
 class Application:
     """Made from a configuration; serve it with any ASGI server, or with `tailrace up`.
 
-    Opens the library and checks the upstreams at once. Raises `ConfigError` or `LibraryUnavailable`.
+    Opens the library and checks the upstreams at once. With `shares_models`, somebody else runs the local models.
+    Raises `ConfigError` or `LibraryUnavailable`.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, shares_models: bool = False) -> None:
         self.config = config
         self.library = Library(config.library.url, summarise=summarise, redactor=config.library.redactor())
         try:
             self._transport = Transport(connect_s=config.gateway.deadlines.connect_s)
             self.upstreams: list[Upstream] = [
-                LocalUpstream(settings, self._transport)
+                LocalUpstream(settings, self._transport, is_shared=shares_models)
                 if isinstance(settings, LocalUpstreamSettings)
                 else HttpUpstream.configured(settings, self._transport)
                 for settings in config.upstream
             ]
+            self.metrics = Metrics(health=self.library.health, open_breakers=lambda: self.gateway.open_breakers())
+            self.gateway = self._make_gateway()
         except BaseException:
             self.library.close()
             raise
-        self.gateway = Gateway(config.gateway, self.upstreams, self.library)
         self.listens_on(config.server.host, config.server.port)
         self._api = self._make_api()
+
+    def _make_gateway(self) -> Gateway:
+        config = self.config
+        state_file = keys_path(config.gateway.keys_file, config.library.url)
+        self.keys = Keys(state_file)
+        observers: list[Observer] = [self.metrics]
+        if config.gateway.otel:
+            urls = {settings.name: getattr(settings, "base_url", "") for settings in config.upstream}
+            observers.append(Spans({name: url for name, url in urls.items() if url}))
+        return Gateway(
+            config.gateway,
+            self.upstreams,
+            self.library,
+            StreamingMemory(state_file.with_name(STREAMING_FILE), config.gateway.streaming_memory_s),
+            routes=config.route,
+            keys=self.keys,
+            observers=observers,
+        )
 
     def listens_on(self, host: str, port: int) -> None:
         """Says at which address it is really served, once that is known."""
@@ -71,6 +98,12 @@ class Application:
             title="Tailrace", version=tailrace.__version__, lifespan=self._lifespan, docs_url=None, redoc_url=None
         )
 
+        @api.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+        async def page(request: Request) -> HTMLResponse:
+            if self.keys.are_configured:
+                return welcome_page_for_strangers(str(request.base_url))
+            return await welcome_page(str(request.base_url), self.upstreams, self.library)
+
         @api.get("/healthz", summary="Whether the process answers")
         async def healthz() -> dict[str, str]:
             return {"status": "ok"}
@@ -82,6 +115,7 @@ class Application:
             ready = health.writable and not any(problems.values())
             body = {
                 "status": "ready" if ready else "not ready",
+                "pid": os.getpid(),
                 "library": {
                     "writable": health.writable,
                     "error": health.error,
@@ -107,6 +141,7 @@ class Application:
             for upstream in self.upstreams:
                 if isinstance(upstream, LocalUpstream):
                     await stack.enter_async_context(upstream.running())
+            await stack.enter_async_context(self.metrics.running())
             await stack.enter_async_context(self.gateway.running())
             yield
 

@@ -11,15 +11,16 @@ import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from tailrace.errors import ConfigError
 from tailrace.gateway.settings import (
     GatewaySettings,
     LocalUpstreamSettings,
-    OpenAIUpstreamSettings,
+    Price,
+    Route,
     Settings,
     UpstreamSettings,
 )
@@ -31,6 +32,14 @@ FILE_VARIABLE = "TAILRACE_CONFIG"
 PREFIX = "TAILRACE_"
 
 
+_KINDS: dict[str, type[BaseModel]] = {
+    kind: member
+    for member in get_args(get_args(UpstreamSettings)[0])
+    for kind in get_args(member.model_fields["kind"].annotation)
+}
+"""The kinds of upstreams, with the settings of each."""
+
+
 class ServerSettings(Settings):
     """The `[server]` table."""
 
@@ -38,6 +47,8 @@ class ServerSettings(Settings):
     """The address to listen on. Without keys, only this machine may reach it, so it has to be a loopback one."""
     port: int = Field(default=8080, ge=0, le=65535)
     """The port; 0 takes a free one."""
+    workers: int = Field(default=1, ge=1)
+    """How many processes serve the port. With more than one, a parent starts them, and again when one dies."""
     grace_s: float = Field(default=30, ge=0)
     """How long streams that are under way may take to finish when the server is told to stop, in seconds."""
     allowed_hosts: tuple[str, ...] = ()
@@ -79,6 +90,10 @@ class Config(Settings):
         default=(LocalUpstreamSettings(name="local", kind="local"),), min_length=1
     )
     """The far sides, in order. Without any, the local model."""
+    route: tuple[Route, ...] = ()
+    """Names for models of several upstreams, of which one is asked after the other."""
+    price: tuple[Price, ...] = ()
+    """What models cost."""
 
     @field_validator("upstream")
     @classmethod
@@ -88,6 +103,18 @@ class Config(Settings):
         if twice is not None:
             raise ValueError(f"two upstreams are named {twice!r}")
         return value
+
+    @model_validator(mode="after")
+    def _routes_lead_somewhere(self) -> Self:
+        names = [upstream.name for upstream in self.upstream]
+        for route in self.route:
+            for target in route.targets:
+                if target.partition("/")[0] not in names:
+                    raise ValueError(
+                        f"route {route.model!r} has the target {target!r}, which does not begin with an upstream's "
+                        f"name and a slash; there is {', '.join(names)}"
+                    )
+        return self
 
 
 def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -162,12 +189,12 @@ def _leaves(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[str
 
 
 def _is_tables(annotation: object) -> bool:
-    return any(member is UpstreamSettings for member in get_args(annotation))
+    return any(member in (UpstreamSettings, Route, Price) for member in get_args(annotation))
 
 
 def _explained(error: ValidationError, file: str, places: Mapping[tuple[str, ...], str]) -> ConfigError:
     first = error.errors()[0]
-    path = tuple(str(part) for part in first["loc"] if part not in ("openai", "local"))
+    path = tuple(str(part) for part in first["loc"] if part not in _KINDS)
     place = places.get(path, file)
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
@@ -176,7 +203,7 @@ def _explained(error: ValidationError, file: str, places: Mapping[tuple[str, ...
     if first["type"] == "missing":
         return ConfigError(f"{place}: {key} is missing", hint="see docs/reference/configuration.md")
     if first["type"].startswith("union_tag"):
-        return ConfigError(f"{place}: {key}.kind is missing or unknown", hint="allowed are local, openai")
+        return ConfigError(f"{place}: {key}.kind is missing or unknown", hint=f"allowed are {', '.join(_KINDS)}")
     message = str(first["msg"]).removeprefix("Value error, ").replace("valid tuple", "list")
     return ConfigError(f"{place}: {key} = {first['input']!r}: {message}", hint="see docs/reference/configuration.md")
 
@@ -184,9 +211,10 @@ def _explained(error: ValidationError, file: str, places: Mapping[tuple[str, ...
 def _allowed(location: tuple[int | str, ...]) -> list[str]:
     """The keys of the table in which an unknown one was found."""
     if location[0] == "upstream" and len(location) > 2:
-        model: type[BaseModel] = LocalUpstreamSettings if location[2] == "local" else OpenAIUpstreamSettings
-        return list(model.model_fields)
-    model = Config
+        return list(_KINDS[str(location[2])].model_fields)
+    if location[0] in ("route", "price"):
+        return list((Route if location[0] == "route" else Price).model_fields)
+    model: type[BaseModel] = Config
     for part in location[:-1]:
         annotation = model.model_fields[str(part)].annotation
         assert isinstance(annotation, type)
@@ -213,4 +241,7 @@ def _anchored(config: Config, folder: Path) -> Config:
     scheme, separator, path = library.url.partition(":///")
     if scheme == "sqlite" and path and not path.startswith(("/", "~")):
         library = library.model_copy(update={"url": f"{scheme}{separator}{folder / path}"})
-    return config.model_copy(update={"library": library, "upstream": upstreams})
+    gateway = config.gateway
+    if gateway.keys_file is not None:
+        gateway = gateway.model_copy(update={"keys_file": folder / gateway.keys_file.expanduser()})
+    return config.model_copy(update={"library": library, "upstream": upstreams, "gateway": gateway})

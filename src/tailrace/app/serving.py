@@ -33,7 +33,8 @@ logger = logging.getLogger("tailrace.server")
 
 
 def serve(config: Config, started: Callable[[str, int], None]) -> None:
-    """Serves until it is told to stop by a signal. `started` hears the address once requests are answered.
+    """Serves in this process until it is told to stop by a signal. `started` hears the address once requests are
+    answered.
 
     Raises `ConfigError` or `LibraryUnavailable`, and `TailraceError` when a background task fails: without it, what
     still answers would record nothing, or nothing true.
@@ -45,18 +46,31 @@ def serve(config: Config, started: Callable[[str, int], None]) -> None:
         listener.close()
         raise
     host, port = config.server.host, listener.getsockname()[1]
-    application.listens_on(host, port)
+    run(GracefulServer(application, lambda: started(host, port)), listener)
+
+
+def run(server: GracefulServer, listener: socket.socket) -> None:
+    """Runs a server on a listening socket, and closes it. Raises `TailraceError` when a background task fails."""
+    application = server.application
+    application.listens_on(application.config.server.host, listener.getsockname()[1])
     logging.getLogger("uvicorn.error").addFilter(_is_unexpected)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    server = _Server(application, lambda: started(host, port))
     try:
         server.run(sockets=[listener])
     except ExceptionGroup as group:
         logger.debug("a background task failed", exc_info=group)
         raise TailraceError(
-            f"the server has ended, because a part of it failed: {_first(group)!r}",
+            f"the server has ended, because a part of it failed: {first_of(group)!r}",
             hint="this is a mistake in Tailrace; `--verbose` logs where it happened",
         ) from group
+
+
+def log_to_stderr(*, is_verbose: bool, format: str = "%(asctime)s %(levelname)s %(name)s: %(message)s") -> None:
+    """What a server's process logs: each message as one line, the local model's only when it is verbose."""
+    logging.basicConfig(format=format, level=logging.INFO)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    if is_verbose:
+        logging.getLogger("tailrace").setLevel(logging.DEBUG)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -81,11 +95,11 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-class _Server(uvicorn.Server):
+class GracefulServer(uvicorn.Server):
     """Uvicorn, with a last word for streams that outlast the grace period."""
 
     def __init__(self, application: Application, started: Callable[[], None]) -> None:
-        self._application = application
+        self.application = application
         self._started = started
         self._grace_s = application.config.server.grace_s
         super().__init__(
@@ -107,7 +121,7 @@ class _Server(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         with self.capture_signals():  # also while the library is closed
-            async with self._application.running():
+            async with self.application.running():
                 try:
                     await super().serve(sockets)
                 except asyncio.CancelledError:  # a background task has failed
@@ -127,7 +141,7 @@ class _Server(uvicorn.Server):
             await super().shutdown(sockets)
             stopping.cancel()
         if self.force_exit:  # uvicorn leaves at once, but tapes still get their endings
-            self._application.gateway.stop_all()
+            self.application.gateway.stop_all()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Not uvicorn's, which takes only Ctrl-C for an order to hurry, and raises the signals again at the end: a
@@ -137,16 +151,16 @@ class _Server(uvicorn.Server):
 
     async def _stop_after_grace(self) -> None:
         await asyncio.sleep(self._grace_s)
-        self._application.gateway.stop_all()
+        self.application.gateway.stop_all()
         await asyncio.sleep(LAST_WORD_S)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error in a group of groups."""
     first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:

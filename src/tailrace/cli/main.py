@@ -37,8 +37,10 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point."""
-    from tailrace.cli import trace, up  # noqa: PLC0415
+    from tailrace.cli import key, sim, trace, up  # noqa: PLC0415
 
+    cli.add_command(key.key)
+    cli.add_command(sim.sim)
     cli.add_command(up.up)
     cli.add_command(trace.trace)
     try:

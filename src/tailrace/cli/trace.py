@@ -15,9 +15,11 @@ from tailrace.cli import table
 from tailrace.cli.options import config_option, load
 from tailrace.llm import DeltaKind, named, summarise
 from tailrace.llm.codec import dumps
-from tailrace.tape import FASTEST, Filter, Frame, Kind, Library, Outcome, Tape, schedule
+from tailrace.llm.timing import Timing, measure
+from tailrace.tape import FASTEST, Filter, Frame, Kind, Library, Outcome, Tape, delivered, schedule
 from tailrace.traces import (
     FORMATS,
+    as_converted,
     as_json,
     as_jsonl,
     as_wire,
@@ -66,6 +68,7 @@ def list_(config_path: Path | None, count: int, filter_text: str, since: str | N
 @click.argument("tape_id", metavar="ID")
 @click.option("--events", "what", flag_value="events", help="One line for each event, with its time.")
 @click.option("--raw", "what", flag_value="raw", help="The bytes as the client got them.")
+@click.option("--converted", "what", flag_value="converted", help="The upstream's bytes, if the client got others.")
 @click.option("--json", "what", flag_value="json", help="The whole trace as one JSON document.")
 def view(config_path: Path | None, tape_id: str, what: str | None) -> None:
     """Show one tape: what was asked, the pace, and the text."""
@@ -75,10 +78,12 @@ def view(config_path: Path | None, tape_id: str, what: str | None) -> None:
         match what:
             case "raw":
                 _write(as_wire(frames))
+            case "converted":
+                _show_converted(frames)
             case "json":
                 click.echo(dumps(as_json(tape, library.exchange(tape.id), frames)).decode())
             case "events":
-                for timed in timed_events(frames):
+                for timed in timed_events(frames, named(tape.dialect)):
                     mark = " (incomplete)" if timed.event.incomplete else ""
                     data = (timed.event.data or "").replace("\n", "\\n")
                     _say(f"{timed.offset_ns / 1e6:12.3f} ms  {timed.event.event}{mark}  {data}")
@@ -219,13 +224,14 @@ def _summary(tape: Tape) -> dict[str, object]:
         "input_tokens": tape.input_tokens,
         "output_tokens": tape.output_tokens,
         "finish_reason": tape.finish_reason,
+        "cost_usd": tape.cost_usd,
         "session": tape.session,
         "tags": dict(tape.tags),
     }
 
 
 def _show(tape: Tape, frames: list[Frame]) -> None:
-    measured = pace(frames)
+    measured, converted_bytes = pace(tape), sum(map(len, as_converted(frames)))
     lines = [
         ("ID", tape.id),
         ("Time", f"{tape.started_at.astimezone():%Y-%m-%d %H:%M:%S.%f %z}"),
@@ -244,12 +250,17 @@ def _show(tape: Tape, frames: list[Frame]) -> None:
             ("First-chunk latency", table.milliseconds(measured.first_chunk_latency_ns)),
             ("Time to first content", table.milliseconds(tape.first_content_ns)),
             ("Average time per chunk", table.milliseconds(measured.average_gap_ns)),
+            *_timing(measure(tape, frames)),
         ]
-    lines.append(("Bytes", f"{sum(len(frame.data) for frame in frames):,}"))
+    lines.append(("Bytes", f"{sum(map(len, as_wire(frames))):,}"))
+    if converted_bytes:
+        lines.append(("Converted", f"from {converted_bytes:,} bytes of the upstream, which --converted shows"))
     if tape.lost_bytes:
         lines.append(("Not recorded", f"{tape.lost_bytes:,} bytes were lost while the library could not be written"))
     if tape.input_tokens is not None or tape.output_tokens is not None:
         lines.append(("Tokens", f"{_or_dash(tape.input_tokens)} in, {_or_dash(tape.output_tokens)} out"))
+    if tape.cost_usd is not None:
+        lines.append(("Cost", _dollars(tape.cost_usd)))
     if tape.finish_reason:
         lines.append(("Finish reason", tape.finish_reason))
     if tape.session:
@@ -264,12 +275,38 @@ def _show(tape: Tape, frames: list[Frame]) -> None:
     _say(body.decode("utf-8", "replace"))
 
 
+def _timing(timing: Timing) -> Iterator[tuple[str, str]]:
+    """The lines about a stream's events: of what there was none, there is no line."""
+    milliseconds, gaps, stalls = table.milliseconds, timing.event_gaps, timing.stalls
+    yield "Time to first event", milliseconds(timing.first_event_ns)
+    if timing.first_reasoning_ns is not None:
+        yield "Time to first reasoning", milliseconds(timing.first_reasoning_ns)
+    if gaps.count:
+        parts = {"p50": gaps.p50_ns, "p95": gaps.p95_ns, "p99": gaps.p99_ns, "max": gaps.max_ns}
+        yield "Gaps between events", ", ".join(f"{name} {milliseconds(value)}" for name, value in parts.items())
+    if stalls.count:
+        longest, total = milliseconds(stalls.longest_ns), milliseconds(stalls.total_ns)
+        yield "Stalls", f"{stalls.count}, the longest {longest}, together {total}"
+    if timing.output_tokens_per_s is not None:
+        yield "Tokens per second", f"{timing.output_tokens_per_s:.1f}"
+    if timing.own_heartbeats or timing.upstream_heartbeats:
+        yield "Heartbeats", f"{timing.own_heartbeats} by Tailrace, {timing.upstream_heartbeats} by the upstream"
+
+
+def _show_converted(frames: Iterator[Frame]) -> None:
+    parts = list(as_converted(frames))
+    if not parts:
+        click.echo("nothing of this answer was converted; --raw shows what the client got", err=True)
+        sys.exit(1)
+    _write(iter(parts))
+
+
 def _played(tape: Tape, frames: Iterator[Frame], *, raw: bool) -> Iterator[Frame]:
     """The frames to play: the wire's, or for an LLM stream one for each piece of text."""
     dialect = named(tape.dialect)
     if raw or tape.kind is Kind.NORMAL or not dialect.markers:
-        return frames
-    pieces = deltas(dialect, timed_events(frames))
+        return delivered(frames)
+    pieces = deltas(dialect, timed_events(frames, dialect))
     return (
         Frame(number, timed.offset_ns, timed.origin, _shown(delta.text).encode("utf-8", "replace"))
         for number, (timed, delta) in enumerate(pieces, 1)
@@ -296,6 +333,10 @@ def _speed(text: str) -> float:
     if not 0 < value < FASTEST:
         raise click.BadParameter(f"{text!r} is neither a number above 0 nor 'max'", param_hint="--speed")
     return value
+
+
+def _dollars(value: float) -> str:
+    return "<$0.000001" if 0 < value < 0.000001 else f"${value:,.6f}"
 
 
 def _or_dash(value: int | None) -> str:

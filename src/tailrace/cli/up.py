@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,36 +15,58 @@ from tailrace.cli.options import config_option, load
 if TYPE_CHECKING:
     from tailrace.app.config import Config
 
+OPEN_PAGE = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
+"""Run by a process of its own: what a browser prints is not our output, and Ctrl-C here does not end it."""
+
 
 @click.command()
 @config_option
 @click.option("--host", help="The address to listen on (server.host).")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port (server.port); 0 takes a free one.")
+@click.option("--workers", type=click.IntRange(1), help="How many processes serve it (server.workers).")
+@click.option("--open", "opens_page", is_flag=True, help="Open its page in a browser.")
 @click.option("--verbose", is_flag=True, help="Log the local model's messages, too.")
-def up(config_path: Path | None, host: str | None, port: int | None, verbose: bool) -> None:
+def up(
+    config_path: Path | None, host: str | None, port: int | None, workers: int | None, opens_page: bool, verbose: bool
+) -> None:
     """Start the gateway and whatever else is configured, until Ctrl-C.
 
     On the first Ctrl-C, streams that are under way may finish (server.grace_s); a second one ends at once.
     """
-    from tailrace.app.serving import serve  # noqa: PLC0415 - loads the web framework
+    from tailrace.app.serving import log_to_stderr, serve  # noqa: PLC0415 - loads the web framework
+    from tailrace.app.workers import serve_with_workers  # noqa: PLC0415
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    if verbose:
-        logging.getLogger("tailrace").setLevel(logging.DEBUG)
+    log_to_stderr(is_verbose=verbose)
     config = load(config_path)
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    given = {
+        name: value
+        for name, value in (("host", host), ("port", port), ("workers", workers))
+        if value is not None
+    }  # fmt: skip
     config = config.model_copy(update={"server": config.server.model_copy(update=given)})
-    serve(config, started=lambda host, port: _say_where(host, port, config))
+
+    def started(host: str, port: int) -> None:
+        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        _say_where(address, config)
+        if opens_page:
+            threading.Thread(target=_open_page, args=(address + "/",), name="tailrace-browser", daemon=True).start()
+
+    if config.server.workers > 1:
+        serve_with_workers(config, started, is_verbose=verbose)
+    else:
+        serve(config, started)
 
 
-def _say_where(host: str, port: int, config: Config) -> None:
+def _say_where(address: str, config: Config) -> None:
+    from tailrace.app.guard import is_loopback  # noqa: PLC0415
+
+    reach = " Only this machine can reach it." if is_loopback(config.server.host) else ""
     model = next((model for upstream in config.upstream for model in upstream.models), "MODEL")
-    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(
         f"""
-Tailrace is running. Only this machine can reach it.
+Tailrace is running.{reach}
 
+  page      {address}/
   gateway   {address}/v1            (any OpenAI client: base_url)
   API       {address}/openapi.json
   health    {address}/readyz
@@ -57,3 +81,17 @@ and then, in another terminal: tailrace trace list
 """,
         err=True,
     )
+
+
+def _open_page(address: str) -> None:
+    """In a thread of its own: a browser may come back only when it is closed."""
+    done = subprocess.run(  # noqa: S603 - our own interpreter, and no shell
+        [sys.executable, "-P", "-c", OPEN_PAGE, address],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        click.echo(f"No browser could be opened; the page is {address}", err=True)

@@ -1,5 +1,7 @@
 """Which upstream has a model.
 
+A route gives a name of its own to models of several upstreams, of which one is asked after the other.
+
 Rule: an upstream's list is asked for when it is needed and kept; a name that is not in it is looked for again, at
 most every `RETRY_S`, before it is refused. An upstream that cannot say what it has is not thereby out of use.
 """
@@ -13,7 +15,8 @@ from collections.abc import Iterable, Sequence
 
 from tailrace.errors import UpstreamError
 from tailrace.gateway.refusal import Refusal
-from tailrace.gateway.upstream import Upstream
+from tailrace.gateway.settings import Route
+from tailrace.gateway.upstream import Target, Upstream
 from tailrace.llm.codec import Object
 
 FRESH_S = 60.0
@@ -26,8 +29,9 @@ logger = logging.getLogger("tailrace.gateway")
 class Catalogue:
     """The models of all upstreams."""
 
-    def __init__(self, upstreams: Sequence[Upstream]) -> None:
+    def __init__(self, upstreams: Sequence[Upstream], routes: Sequence[Route] = ()) -> None:
         self._upstreams = {upstream.name: upstream for upstream in upstreams}
+        self._routes = {route.model: tuple(map(self._target, route.targets)) for route in routes}
         self._models: dict[str, list[Object]] = {}
         self._asked_at = float("-inf")
         self._asking = asyncio.Lock()
@@ -46,33 +50,43 @@ class Catalogue:
     async def models(self) -> list[Object]:
         """All models in OpenAI's shape, each with the name of its `upstream`."""
         await self._refresh(FRESH_S)
-        return [{**model, "upstream": name} for name, models in self._models.items() for model in models]
+        routes = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "tailrace", "upstream": targets[0].upstream.name}
+            for name, targets in self._routes.items()
+        ]
+        return routes + [{**model, "upstream": name} for name, models in self._models.items() for model in models]
 
-    async def resolve(self, model: str | None) -> tuple[Upstream, str | None]:
-        """The upstream that has this model, and the model's name there.
+    async def resolve(self, model: str | None) -> tuple[Target, ...]:
+        """Who has this model, in the order in which they are to be asked.
 
         `upstream/name` chooses the upstream. Raises `Refusal`: 400 for no model where there is a choice or for one
         that two upstreams have, 404 with the known names for one that nobody has.
         """
         if not model:
             if len(self._upstreams) == 1:
-                return self.upstreams[0], None
+                return (Target(self.upstreams[0], None),)
             raise Refusal(400, "model_required", "the request names no model, and there are several upstreams")
+        if model in self._routes:
+            return self._routes[model]
         prefix, slash, rest = model.partition("/")
         if slash and prefix in self._upstreams:
-            return self._upstreams[prefix], rest
+            return (Target(self._upstreams[prefix], rest),)
         owners = self._owners(model)
         if not owners:
             await self._refresh(RETRY_S)
             # With one upstream whose models are not known, the upstream is the one to judge.
             owners = self._owners(model) or self._unknown()
         if len(owners) == 1:
-            return owners[0], model
+            return (Target(owners[0], model),)
         if not owners or owners == self._unknown():
             known = _listed(str(entry["id"]) for models in self._models.values() for entry in models)
             raise Refusal(404, "model_not_found", f"no upstream has the model {model!r}; there is {known}")
         ways = _listed(f"{owner.name}/{model}" for owner in owners)
         raise Refusal(400, "model_ambiguous", f"more than one upstream has the model {model!r}: ask for one of {ways}")
+
+    def _target(self, name: str) -> Target:
+        upstream, _, model = name.partition("/")
+        return Target(self._upstreams[upstream], model or None)
 
     def _owners(self, model: str) -> list[Upstream]:
         return [

@@ -9,28 +9,53 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import anyio
+import anyio.abc
 
-from tailrace.client.transport import READ_ERRORS, Response, broken
-from tailrace.errors import UpstreamBroken, UpstreamError
-from tailrace.gateway import headers
+from tailrace.client.transport import READ_ERRORS, broken
+from tailrace.gateway import conversion, headers
+from tailrace.gateway.adapter import Whole
+from tailrace.gateway.attempts import Attempts, Failure, Opened, Way
+from tailrace.gateway.breaker import Breaker
+from tailrace.gateway.deadlines import Moments, running
+from tailrace.gateway.detection import StreamingMemory
+from tailrace.gateway.downstream import Downstream
+from tailrace.gateway.passage import Passage
 from tailrace.gateway.refusal import Receive, Refusal, Send, answer
+from tailrace.gateway.report import Observer, Report
 from tailrace.gateway.request import Request
-from tailrace.gateway.settings import Deadlines
-from tailrace.gateway.upstream import Upstream
-from tailrace.llm import CompressedWatch, Dialect, EndingWatch
+from tailrace.gateway.settings import GatewaySettings
+from tailrace.gateway.upstream import Target
+from tailrace.gateway.wheel import Wheel
+from tailrace.llm import Dialect
+from tailrace.llm.codec import Object, load_object
 from tailrace.tape import Kind, Library, Outcome, Recording, ResponseHead
 
 HEAD_ON_DISK_S = 0.05
 """How long dialling waits for the tape's head to be in the library. It does not wait for one that cannot be written."""
 
-TELL_S = 1.0
-"""How long a client that takes nothing is waited for when it is to be told of an error."""
-
 Ending = tuple[Outcome, Refusal | None]
 
+_AT_LATEST_NS = 60_000_000_000
+_RETRY_NS = 500_000_000
+"""When a heartbeat is tried again that was due inside an event."""
+
 logger = logging.getLogger("tailrace.gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all exchanges of a gateway share."""
+
+    settings: GatewaySettings
+    library: Library
+    wheel: Wheel
+    memory: StreamingMemory
+    breakers: dict[str, Breaker]
+    observers: Sequence[Observer]
 
 
 async def send_refusal(send: Send, refusal: Refusal, dialect: Dialect, recording: Recording | None) -> None:
@@ -40,43 +65,58 @@ async def send_refusal(send: Send, refusal: Refusal, dialect: Dialect, recording
         fields = (("content-type", "application/json"),)
         recording.respond(ResponseHead(refusal.status, fields, recording.elapsed_ns(), Kind.NORMAL))
         recording.inject(body)
-    await answer(send, refusal.status, body, headers.trace_header(None if recording is None else recording.id))
+    trace = None if recording is None else recording.id
+    await answer(send, refusal.status, body, headers.own(trace, retry_after_s=refusal.retry_after_s))
 
 
 class Exchange:
-    """Relays one request. Make it, then `run` it once."""
+    """Relays one request. Make it, then `run` it once. `started_ns` is `time.perf_counter_ns()` of its arrival."""
 
-    def __init__(self, request: Request, upstream: Upstream, deadlines: Deadlines, library: Library) -> None:
+    def __init__(
+        self, request: Request, targets: Sequence[Target], services: Services, send: Send, started_ns: int
+    ) -> None:
         self._request = request
-        self._upstream = upstream
-        self._deadlines = deadlines
-        self._library = library
-        self._recording: Recording | None = library.create(request.head(upstream.name)) if request.is_recorded else None
-        self._started_ns = time.perf_counter_ns()
-        self._read_at_ns = 0
-        """When the last read of the answer came back; 0 while its head is awaited."""
-        self._is_sending = False
-        self._is_committed = False
-        self._status = 0
-        self._scope: anyio.CancelScope | None = None
+        self._services = services
+        self._recording: Recording | None = (
+            services.library.create(request.head(targets[0].upstream.name, targets[0].model))
+            if request.is_recorded
+            else None
+        )
+        self._moments = Moments(started_ns, awaits_stream=request.wants_stream)
+        settings = services.settings
+        self._attempts = Attempts(request, targets, settings.retry, services.memory, services.breakers, self._moments)
+        self._down = Downstream(send, request.dialect, self._recording, settings.heartbeat)
+        self._passage = Passage(self._down, self._recording, self._moments)
+        self._report = Report(request, started_ns, self._trace(), Kind.STREAM if request.wants_stream else Kind.NORMAL)
+        self._early_at_ns: int | None = None
+        """When the stream is opened though there is no answer yet; None for never."""
+        self._synthesis: conversion.Synthesis | None = None
+        """The stream that is made here, if one is."""
+        self._answer: list[Object] = []
+        """The whole answer, if it was converted."""
+        self._dropped: tuple[str, ...] = ()
+        self._group: anyio.abc.TaskGroup | None = None
         self._outcome: Outcome | None = None
         self._error: Refusal | None = None
+        self._is_said = False
+        """Whether the client has been told the ending, by the upstream's own bytes or by a whole answer."""
         self._note: str | None = None
         """What the tape says to an ending that is no error."""
-        self._watch: EndingWatch | None = None
 
-    async def run(self, receive: Receive, send: Send) -> None:
+    async def run(self, receive: Receive) -> None:
         """Relays until the end, whichever it is, and tells the client what can still be told."""
+        for observer in self._services.observers:
+            observer.began(self._report)
         try:
             try:
                 async with anyio.create_task_group() as group:
-                    self._scope = group.cancel_scope
+                    self._group = group
                     group.start_soon(self._await_disconnect, receive, name="tailrace-client-watch")
-                    await self._relay(send)
+                    await self._relay()
                     group.cancel_scope.cancel()
             except* Exception as failures:
                 self._fail(failures.exceptions[0])
-            await self._tell(send)
+            await self._tell()
         finally:
             self._close()
 
@@ -84,101 +124,231 @@ class Exchange:
         """Ends the exchange in whatever phase it is. The first reason counts, and the stream's own end before all."""
         if self._outcome is None:
             self._end(outcome, error)
-            if self._scope is not None:
-                self._scope.cancel()
+            self._passage.is_stopped = True
+            if self._group is not None:
+                self._group.cancel_scope.cancel()
 
-    def check(self, now_ns: int) -> None:
-        """Enforces the deadlines; the gateway calls it for every exchange a few times a second."""
-        limits = self._deadlines
-        if now_ns - self._started_ns > limits.total_s * 1e9:
-            self._time_out("total", f"the exchange was not over in {limits.total_s:g} s")
-        elif not self._read_at_ns:
-            if self._request.wants_stream and now_ns - self._started_ns > limits.headers_s * 1e9:
-                self._time_out("headers", f"{self._upstream.name} did not begin an answer in {limits.headers_s:g} s")
-        elif self._is_sending:
-            self._read_at_ns = now_ns  # the client is the slow one
-        elif now_ns - self._read_at_ns > limits.idle_s * 1e9:
-            self._time_out("idle", f"{self._upstream.name} sent nothing for {limits.idle_s:g} s")
+    def check(self, now_ns: int) -> int | None:
+        """Enforces the deadlines, and sees to it that a silent stream is heard of; the gateway's wheel calls it."""
+        if self._outcome is not None:
+            return None
+        if self._down.is_sending:
+            self._moments.were_held_up(now_ns)
+        next_ns = self._speak(now_ns)
+        for deadline in running(self._services.settings.deadlines, self._moments, self._upstream_name()):
+            if deadline.due_ns <= now_ns:
+                refusal = Refusal(504, f"{deadline.name}_timeout", deadline.message, "timeout_error")
+                if deadline.name == "total" or self._attempts.is_open:
+                    self.stop(Outcome.TIMEOUT, refusal)
+                else:  # another upstream may be in time
+                    self._attempts.expire(Failure(Outcome.TIMEOUT, refusal))
+                return now_ns + 1
+            next_ns = min(next_ns, deadline.due_ns)
+        return next_ns
 
-    def _end(self, outcome: Outcome, error: Refusal | None = None) -> None:
-        """Sets the ending, if there is none yet. What the stream has said itself comes before what is given."""
-        if self._outcome is None:
-            self._outcome, self._error = self._said() or (outcome, error)
-
-    def _fail(self, error: Exception) -> None:
-        logger.error("an exchange with %s failed", self._upstream.name, exc_info=error)
-        message = f"Tailrace itself failed ({type(error).__name__}); its log says where"
-        self._end(Outcome.STOPPED, Refusal(500, "internal_error", message, "server_error"))
-
-    def _time_out(self, deadline: str, message: str) -> None:
-        self.stop(Outcome.TIMEOUT, Refusal(504, f"{deadline}_timeout", message, "timeout_error"))
+    # The way through
 
     async def _await_disconnect(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         self.stop(Outcome.CLIENT_GONE)
 
-    async def _relay(self, send: Send) -> None:
+    async def _relay(self) -> None:
         recording = self._recording
-        if recording is not None and self._library.health().writable:
+        if recording is not None and self._services.library.health().writable:
             await recording.until_stored(HEAD_ON_DISK_S)
-        request = self._request
         try:
-            response = await self._upstream.open(request.method, request.upstream_path, request.headers, request.body)
-        except TimeoutError as error:
-            self._time_out("connect", str(error))
-        except UpstreamError as error:
-            code = "upstream_broken" if isinstance(error, UpstreamBroken) else "upstream_unreachable"
-            self._end(Outcome.UPSTREAM_ERROR, Refusal(502, code, str(error), "upstream_error"))
+            self._plan_opening()
+            if self._early_at_ns is not None and self._early_at_ns <= self._moments.started_ns:
+                await self._open_early()
+            self._wake_soon()
+            opened = await self._attempts.open()
+        except Refusal as refusal:
+            self._end(Outcome.STOPPED, refusal)
+        except Failure as failure:
+            self._end(failure.outcome, failure.refusal)
         else:
             try:
-                await self._relay_answer(response, send)
+                await self._pass_on(opened)
+            except READ_ERRORS as error:
+                self._end(Outcome.TRUNCATED, _truncated(str(broken(error))))
             finally:
-                response.close()
+                opened.response.close()
 
-    async def _relay_answer(self, response: Response, send: Send) -> None:
-        self._read_at_ns = time.perf_counter_ns()
-        is_stream = headers.is_event_stream(response.headers)
-        if is_stream:
-            coding, dialect = headers.coding(response.headers), self._request.dialect
-            self._watch = CompressedWatch(dialect, coding) if coding else EndingWatch(dialect)
-        recording = self._recording
-        if recording is not None:
-            kind = Kind.STREAM if is_stream else Kind.NORMAL
-            recording.respond(ResponseHead(response.status, tuple(response.headers), recording.elapsed_ns(), kind))
-        fields = headers.to_client(response.headers, trace=self._trace(), is_stream=is_stream)
-        self._is_committed, self._status = True, response.status
-        await send({"type": "http.response.start", "status": response.status, "headers": fields})
-        try:
-            await self._pump(response, send, recording, self._watch)
-        except READ_ERRORS as error:
-            self._end(Outcome.TRUNCATED, _truncated(str(broken(error))))
+    async def _pass_on(self, opened: Opened) -> None:
+        self._moments.read_at_ns = time.perf_counter_ns()
+        self._moments.watch, self._dropped = opened.watch, opened.request.dropped
+        self._moments.awaits_stream = self._moments.awaits_stream and opened.is_stream
+        self._wake_soon()  # other deadlines run from here on
+        is_late = self._down.is_committed  # then it has to go on as a stream, and as the one that was begun
+        fits = opened.is_stream and opened.response.status < 400 and self._synthesis is None
+        if opened.way is Way.CONVERT or (is_late and not fits):
+            await self._convert(opened)
         else:
-            self._end_of_body()
+            await self._relay_answer(opened)
 
-    async def _pump(
-        self, response: Response, send: Send, recording: Recording | None, watch: EndingWatch | None
-    ) -> None:
-        """The hot loop: per chunk one read, one send, one append, and a look at the last bytes."""
-        read, clock = response.read, time.perf_counter_ns
-        while chunk := await read():
-            if self._outcome is not None:
-                return  # stopped: where there is always something to read, the cancellation does not get in
-            self._read_at_ns = now_ns = clock()
-            self._is_sending = True
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            self._is_sending = False
-            if watch is not None:
-                watch.feed(chunk)  # at once: where an error may be put in has to be known whatever happens next
-            if recording is not None:
-                recording.write(chunk, now_ns)
+    async def _relay_answer(self, opened: Opened) -> None:
+        """Passes the upstream's bytes on as they are."""
+        kind = Kind.STREAM if opened.is_stream else Kind.NORMAL
+        self._respond(opened, kind)
+        held = opened.held
+        if self._down.is_committed:
+            held = await self._passage.beginning(opened)
+        else:
+            await self._start(opened.response.status, opened.fields, is_stream=opened.is_stream)
+        self._down.watch = opened.watch
+        await self._passage.pass_held(held)
+        await self._passage.pump(opened.response)
+        self._end_of_body()
+
+    async def _convert(self, opened: Opened) -> None:
+        """Gathers the answer, and gives it to the client in the form that it asked for."""
+        try:
+            body = await self._passage.gather(opened)
+            self._moments.is_reading = False
+            whole = self._whole(opened, body)
+        except Refusal as refusal:
+            self._respond(opened, Kind.STREAM if self._down.is_committed else Kind.NORMAL)
+            self._end(Outcome.TRUNCATED if refusal.code == "upstream_truncated" else Outcome.UPSTREAM_ERROR, refusal)
+            return
+        error = conversion.error_in(whole, opened.target.upstream.name)
+        self._answer = [load_object(whole.body) or {}]
+        if self._request.wants_stream and error is None:
+            await self._pace(opened, self._answer[0])
+        elif error is not None and (self._down.is_committed or whole.status < 400):
+            self._respond(opened, Kind.STREAM if self._down.is_committed else Kind.NORMAL)
+            self._end(Outcome.UPSTREAM_ERROR, error)
+        else:
+            self._respond(opened, Kind.NORMAL)
+            await self._start(whole.status, whole.headers, is_stream=False)
+            await self._passage.put(whole.body)
+            self._end(*self._by_status())
+            self._is_said = True
+
+    def _whole(self, opened: Opened, body: bytes) -> Whole:
+        """The answer as the client's API would give it in one piece. Raises `Refusal` for a stream that failed."""
+        if opened.is_stream and opened.watch is not None:
+            opened.watch.close()
+            final = opened.watch.final
+            if final is None:
+                message = f"{opened.target.upstream.name} ended the stream without its terminal event"
+                raise _truncated(message)
+            if final.error is not None:
+                raise Refusal(502, "upstream_error", final.error, "upstream_error")
+            return conversion.folded(self._request.dialect, body)
+        fields = tuple((name.lower(), value) for name, value in opened.response.headers)
+        whole = Whole(opened.response.status, fields, body)
+        adapter = opened.target.upstream.adapter
+        return whole if adapter is None else adapter.answer(self._request, whole)
+
+    async def _pace(self, opened: Opened, answer: Object) -> None:
+        """Sends a whole answer as a stream."""
+        self._respond(opened, Kind.STREAM)
+        down, synthesis = self._down, self._synthesis
+        if synthesis is None:
+            synthesis = conversion.Synthesis(self._request, conversion.identity_of(answer))
+        if not down.is_committed:
+            await self._start(200, conversion.STREAM_FIELDS, is_stream=True)
+        if not (self._synthesis is not None and down.has_put) and synthesis.opening:
+            await self._passage.put(synthesis.opening)
+        started_ns = time.perf_counter_ns()
+        for due_s, data in synthesis.pieces(answer, self._services.settings.pace):
+            await anyio.sleep(max(0.0, due_s - (time.perf_counter_ns() - started_ns) / 1e9))
+            await self._passage.put(data)
+        self._end(Outcome.COMPLETE)
+        self._is_said = True
+
+    # What Tailrace itself says
+
+    def _plan_opening(self) -> None:
+        """Decides when the stream is opened although the upstream has not answered. Raises `Refusal`."""
+        settings, request = self._services.settings, self._request
+        if not (request.wants_stream and request.is_api and request.dialect.can_synthesise):
+            return
+        after_s = settings.early_commit_after_s
+        if (expected := self._attempts.expects_whole()) is not None:
+            self._dropped = expected.dropped
+            self._synthesis = conversion.Synthesis(request)
+            self._down.example = self._synthesis.example
+            self._moments.awaits_stream = False
+            after_s = settings.pace.open_after_s
+        if after_s is not None:
+            self._early_at_ns = self._moments.started_ns + int(after_s * 1e9)
+
+    async def _open_early(self) -> None:
+        """Opens the stream before there is an answer: what goes wrong from here on is said in it."""
+        if self._down.is_committed:
+            return
+        await self._start(200, conversion.STREAM_FIELDS, is_stream=True)
+        if self._synthesis is not None and self._synthesis.opening:
+            await self._passage.put(self._synthesis.opening)
+        else:
+            await self._down.beat()
+
+    def _speak(self, now_ns: int) -> int:
+        """Opens the stream early, or sends a heartbeat, when it is time. Says when it is time next."""
+        down, group, next_ns = self._down, self._group, now_ns + _AT_LATEST_NS
+        if group is None:
+            return next_ns
+        if self._early_at_ns is not None and not down.is_committed:
+            if now_ns >= self._early_at_ns:
+                group.start_soon(self._open_early, name="tailrace-early-commit")
+            return max(self._early_at_ns, now_ns + 1)
+        due_ns = down.heartbeat_due_ns
+        if due_ns is None:
+            return next_ns
+        if now_ns >= due_ns and down.may_speak:
+            group.start_soon(down.beat, name="tailrace-heartbeat")
+        return max(due_ns, now_ns + _RETRY_NS)
+
+    async def _start(self, status: int, fields: Iterable[tuple[str, str]], *, is_stream: bool) -> None:
+        """Sends the head."""
+        moments = self._moments
+        own = headers.own(
+            self._trace(),
+            upstream=self._upstream_name(),
+            dropped=self._dropped,
+            overhead_ns=moments.asked_at_ns - moments.started_ns if moments.asked_at_ns else None,
+            upstream_ns=moments.head_at_ns - moments.asked_at_ns if moments.head_at_ns else None,
+        )
+        await self._down.start(status, headers.to_client(fields, own, is_stream=is_stream), is_stream=is_stream)
+
+    async def _tell(self) -> None:
+        """Ends the answer: as the upstream did, or with an error that is not the upstream's own."""
+        error, down = self._error, self._down
+        if self._outcome is Outcome.CLIENT_GONE:
+            return
+        if not down.is_committed:
+            if error is not None:
+                down.status = error.status
+                await send_refusal(down.send, error, self._request.dialect, self._recording)
+        elif self._is_said or (error is not None and await down.tell(error.message, error.kind, error.code)):
+            await down.finish()
+        # Else the answer is left unfinished, and the server breaks the connection: in the middle of an event, or of
+        # a body, that is the only sign that cannot be taken for the end.
+
+    # Endings
+
+    def _end(self, outcome: Outcome, error: Refusal | None = None) -> None:
+        """Sets the ending, if there is none yet. What the stream has said itself comes before what is given."""
+        if self._outcome is None:
+            said = self._said()
+            self._is_said = said is not None
+            self._outcome, self._error = said or (outcome, error)
+
+    def _fail(self, error: Exception) -> None:
+        logger.error("an exchange with %s failed", self._upstream_name(), exc_info=error)
+        message = f"Tailrace itself failed ({type(error).__name__}); its log says where"
+        self._end(Outcome.STOPPED, Refusal(500, "internal_error", message, "server_error"))
 
     def _said(self) -> Ending | None:
-        """The end that the stream has said itself, if it has; what happens to the connection then matters no more."""
-        if self._watch is None:
+        """The end that the client has seen in the upstream's own bytes; what happens to the connection then matters
+        no more."""
+        watch = self._down.watch
+        if watch is None:
             return None
-        self._watch.close()
-        final = self._watch.final
+        watch.close()
+        final = watch.final
         if final is None:
             return None
         if final.error is not None:
@@ -187,7 +357,7 @@ class Exchange:
 
     def _by_status(self) -> Ending:
         """The end of an answer that is whole."""
-        status = self._status
+        status = self._down.status
         if status < 400:
             return Outcome.COMPLETE, None
         return Outcome.UPSTREAM_ERROR, Refusal(
@@ -196,46 +366,56 @@ class Exchange:
 
     def _end_of_body(self) -> None:
         """The body is whole. That is the end, but for a stream that should have said so."""
-        watch = self._watch
+        watch = self._down.watch
         if self._outcome is not None:
             return  # it was stopped before
-        if watch is None or not self._request.dialect.markers or self._status >= 400:
+        if watch is None or not self._request.dialect.markers or self._down.status >= 400:
             self._end(*self._by_status())
+            self._is_said = True
         elif watch.is_blind:
             self._end(Outcome.COMPLETE)
+            self._is_said = True
             if watch.final is None:
                 self._note = "whether it said its end cannot be seen in its content coding; its body came whole"
         else:
-            message = f"{self._upstream.name} ended the stream without its terminal event"
-            self._end(Outcome.TRUNCATED, _truncated(message))
+            self._end(
+                Outcome.TRUNCATED, _truncated(f"{self._upstream_name()} ended the stream without its terminal event")
+            )
 
-    async def _tell(self, send: Send) -> None:
-        """Ends the answer: as the upstream did, or with an error that is not the upstream's own."""
-        error = self._error
-        if self._outcome is Outcome.CLIENT_GONE:
-            return
-        if not self._is_committed and error is not None:
-            await send_refusal(send, error, self._request.dialect, self._recording)
-        elif self._outcome in (Outcome.COMPLETE, Outcome.UPSTREAM_ERROR):
-            await send({"type": "http.response.body", "body": b""})
-        elif error is not None and self._watch is not None and self._watch.between_events:
-            frame = self._request.dialect.error_frame(error.message, error.kind, error.code)
-            if frame:
-                with anyio.move_on_after(TELL_S):
-                    await send({"type": "http.response.body", "body": frame})
-                    if self._recording is not None:
-                        self._recording.inject(frame)
-            # Else the answer is left unfinished, and the server breaks the connection: in the middle of an
-            # event, or of a body, that is the only sign that cannot be taken for the end.
+    def _respond(self, opened: Opened, kind: Kind) -> None:
+        self._report.kind = kind
+        if self._recording is not None:
+            head_ns = self._moments.head_at_ns - self._recording.started_ns
+            fields = tuple(opened.response.headers)
+            self._recording.respond(ResponseHead(opened.response.status, fields, head_ns, kind))
+
+    def _close(self) -> None:
+        self._services.wheel.remove(self)
+        outcome, error = self._outcome or Outcome.STOPPED, self._error
+        if self._recording is not None:
+            self._recording.close(outcome, error.message if error is not None else self._note)
+        self._fill_report(outcome, error)
+        for observer in self._services.observers:
+            observer.ended(self._report)
+
+    def _fill_report(self, outcome: Outcome, error: Refusal | None) -> None:
+        report, passage, watch = self._report, self._passage, self._moments.watch
+        report.close(outcome, error, self._moments, time.perf_counter_ns())
+        report.upstream = self._upstream_name() if self._attempts.count else None
+        report.attempt_count, report.status = self._attempts.count, self._down.status
+        report.heartbeat_count, report.gaps = self._down.heartbeat_count, passage.gaps
+        report.chunk_count, report.byte_count = passage.chunk_count, passage.byte_count
+        for payload in self._answer or ([] if watch is None else watch.last_payloads):
+            report.learn(self._request.dialect.facts(payload))
+
+    def _wake_soon(self) -> None:
+        self._services.wheel.add(self, time.perf_counter_ns())
+
+    def _upstream_name(self) -> str:
+        return self._attempts.target.upstream.name
 
     def _trace(self) -> str | None:
         return None if self._recording is None else self._recording.id
-
-    def _close(self) -> None:
-        if self._recording is None:
-            return
-        error = self._error.message if self._error is not None else self._note
-        self._recording.close(self._outcome or Outcome.STOPPED, error)
 
 
 def _truncated(message: str) -> Refusal:

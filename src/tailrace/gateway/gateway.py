@@ -11,9 +11,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from tailrace.gateway.allowance import Allowance
+from tailrace.gateway.breaker import Breaker
 from tailrace.gateway.catalogue import Catalogue
-from tailrace.gateway.exchange import Exchange, send_refusal
+from tailrace.gateway.detection import StreamingMemory
+from tailrace.gateway.exchange import Exchange, Services, send_refusal
+from tailrace.gateway.keys import Key, Keys
 from tailrace.gateway.refusal import Receive, Refusal, Scope, Send, answer
+from tailrace.gateway.report import Observer
 from tailrace.gateway.request import (
     ClientLeftError,
     Request,
@@ -22,11 +27,12 @@ from tailrace.gateway.request import (
     relayed,
     split_path,
     with_body_fields,
-    with_model,
     with_tailrace_headers,
+    without_credentials,
 )
-from tailrace.gateway.settings import GatewaySettings
-from tailrace.gateway.upstream import Upstream, base_path
+from tailrace.gateway.settings import GatewaySettings, Route
+from tailrace.gateway.upstream import Target, Upstream, base_path
+from tailrace.gateway.wheel import Wheel
 from tailrace.llm.codec import Object, dumps
 from tailrace.llm.dialect import openai_error
 from tailrace.tape import Library, Outcome
@@ -37,8 +43,6 @@ ENDPOINTS = frozenset({
 MODELS = "/v1/models"
 API = "/v1/"
 RELAY = "/relay/"
-TICK_S = 0.1
-"""How exact a deadline is."""
 
 _CLOSE_S = 1.0
 
@@ -46,16 +50,35 @@ _CLOSE_S = 1.0
 class Gateway:
     """The ASGI application for everything under `API` and `RELAY`."""
 
-    def __init__(self, settings: GatewaySettings, upstreams: Sequence[Upstream], library: Library) -> None:
-        self.catalogue = Catalogue(upstreams)
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        upstreams: Sequence[Upstream],
+        library: Library,
+        memory: StreamingMemory,
+        *,
+        routes: Sequence[Route] = (),
+        keys: Keys | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.catalogue = Catalogue(upstreams, routes)
         self._settings = settings
         self._library = library
+        self._keys = keys
+        self._allowance = Allowance(settings.limits_url)
+        self._wheel = Wheel(time.perf_counter_ns())
+        self._breakers = {upstream.name: Breaker(settings.breaker) for upstream in upstreams}
+        self._services = Services(settings, library, self._wheel, memory, self._breakers, observers)
         self._active: set[Exchange] = set()
 
     @property
     def active_count(self) -> int:
         """How many exchanges are under way."""
         return len(self._active)
+
+    def open_breakers(self) -> dict[str, bool]:
+        """Of each upstream, whether it is being left alone."""
+        return {name: breaker.is_open for name, breaker in self._breakers.items()}
 
     @staticmethod
     def serves(path: str) -> bool:
@@ -66,7 +89,7 @@ class Gateway:
     async def running(self) -> AsyncIterator[None]:
         """Keeps the deadlines while it is entered; on leaving, waits for the tapes of cancelled exchanges."""
         async with asyncio.TaskGroup() as group:
-            ticking = group.create_task(self._tick(), name="tailrace-deadlines")
+            ticking = group.create_task(self._wheel.turn(), name="tailrace-deadlines")
             try:
                 yield
             finally:
@@ -75,53 +98,76 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = str(scope["path"])
+        request = read_head(scope)
+        try:
+            key = self._key(request)
+        except Refusal as refusal:  # without a tape: those who may not come in do not fill the library
+            await send_refusal(send, refusal, request.dialect, None)
+            return
         if path == MODELS or path.startswith(MODELS + "/"):
-            await self._answer_models(scope, send)
+            await self._answer_models(scope, key, send)
             return
         if path not in ENDPOINTS and not path.startswith(RELAY):
             routes = ", ".join([*sorted(ENDPOINTS), MODELS, RELAY + "{upstream}/{path}"])
             message = f"there is no route {path}; there is {routes}"
             await answer(send, 404, openai_error(message, "invalid_request_error", "route_not_found"), [])
             return
-        request = read_head(scope)
         try:  # step by step, so that a refusal is recorded with all that was known
+            if key is not None:
+                request = without_credentials(request, key.name)
             body = await read_body(receive, request.headers, self._settings.max_request_bytes)
+            started_ns = time.perf_counter_ns()
             request = with_tailrace_headers(replace(request, body=body))
             if path.startswith(RELAY):
-                request, upstream = self._relayed(request)
+                request, targets = self._relayed(request)
             else:
                 request = with_body_fields(request)
-                request, upstream = await self._resolved(request)
+                request, targets = await self._resolved(request)
+            if key is None:
+                await self._exchange(request, targets, receive, send, started_ns)
+            else:
+                targets = _allowed(targets, key)
+                await self._allowance.admit(key)
+                with self._allowance.slot(key):
+                    await self._exchange(request, targets, receive, send, started_ns)
         except Refusal as refusal:
             await self._refuse(send, request, refusal)
-            return
         except ClientLeftError:
-            return
-        exchange = Exchange(request, upstream, self._settings.deadlines, self._library)
-        self._active.add(exchange)
-        try:
-            await exchange.run(receive, send)
-        finally:
-            self._active.discard(exchange)
+            pass
 
     def stop_all(self) -> None:
         """Ends every exchange that is under way, as far as each client can still be told."""
         for exchange in list(self._active):
             exchange.stop(Outcome.STOPPED, Refusal(503, "shutting_down", "Tailrace is shutting down", "server_error"))
 
-    def _relayed(self, request: Request) -> tuple[Request, Upstream]:
+    def _key(self, request: Request) -> Key | None:
+        """Who asks; None where everybody may. Raises `Refusal` (401)."""
+        if self._keys is None or not self._keys.are_configured:
+            return None
+        return self._keys.check(request.headers)
+
+    async def _exchange(
+        self, request: Request, targets: Sequence[Target], receive: Receive, send: Send, started_ns: int
+    ) -> None:
+        exchange = Exchange(request, targets, self._services, send, started_ns)
+        self._active.add(exchange)
+        try:
+            await exchange.run(receive)
+        finally:
+            self._active.discard(exchange)
+
+    def _relayed(self, request: Request) -> tuple[Request, Sequence[Target]]:
         """For a call of `/relay/{upstream}/{path}`. Raises `Refusal`."""
         path, query = split_path(request.path)
         name, _, rest = path.removeprefix(RELAY).partition("/")
         upstream = self.catalogue.upstream(name)
-        return relayed(request, base_path(upstream), f"/{rest}", query), upstream
+        return relayed(request, base_path(upstream), f"/{rest}", query), (Target(upstream, None),)
 
-    async def _resolved(self, request: Request) -> tuple[Request, Upstream]:
-        """For a call of one of `ENDPOINTS`: the upstream that has the model. Raises `Refusal`."""
+    async def _resolved(self, request: Request) -> tuple[Request, Sequence[Target]]:
+        """For a call of one of `ENDPOINTS`: the upstreams that have the model. Raises `Refusal`."""
         path, query = split_path(request.path)
-        upstream, model = await self.catalogue.resolve(request.model)
-        upstream_path = path.removeprefix("/v1") + query
-        return replace(with_model(request, model), upstream_path=upstream_path), upstream
+        targets = await self.catalogue.resolve(request.model)
+        return replace(request, upstream_path=path.removeprefix("/v1") + query), targets
 
     async def _refuse(self, send: Send, request: Request, refusal: Refusal) -> None:
         recording = self._library.create(request.head(None)) if request.is_recorded else None
@@ -131,8 +177,10 @@ class Gateway:
             if recording is not None:
                 recording.close(Outcome.STOPPED, refusal.message)
 
-    async def _answer_models(self, scope: Scope, send: Send) -> None:
+    async def _answer_models(self, scope: Scope, key: Key | None, send: Send) -> None:
         models = await self.catalogue.models()
+        if key is not None:
+            models = [model for model in models if key.may_use(str(model["id"]), str(model["upstream"]))]
         wanted = str(scope["path"]).removeprefix(MODELS).removeprefix("/")
         found: Object | None = {"object": "list", "data": models}
         if wanted:
@@ -153,14 +201,16 @@ class Gateway:
         else:
             await answer(send, 200, dumps(found), [])
 
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            now_ns = time.perf_counter_ns()
-            for exchange in list(self._active):
-                exchange.check(now_ns)
-
     async def _close(self) -> None:
         deadline = time.monotonic() + _CLOSE_S
         while self._active and time.monotonic() < deadline:  # noqa: ASYNC110 - a second at the end of the process
             await asyncio.sleep(0.01)
+
+
+def _allowed(targets: Sequence[Target], key: Key) -> Sequence[Target]:
+    """Those that the key may use. Raises `Refusal` (403) for none."""
+    allowed = [target for target in targets if key.may_use(target.model, target.upstream.name)]
+    if not allowed:
+        message = f"the key {key.id} may not use {targets[0].model or targets[0].upstream.name}"
+        raise Refusal(403, "model_not_allowed", message, "permission_error")
+    return allowed

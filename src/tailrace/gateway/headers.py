@@ -20,7 +20,7 @@ _CONTROLS = {code: " " for code in (*range(0x20), 0x7F) if chr(code) != "\t"}
 """RFC 9110 section 5.5: what may not be in a value is sent on as a space."""
 
 
-def to_upstream(headers: Pairs, *, key: str | None) -> list[tuple[str, str]]:
+def to_upstream(headers: Pairs, *, key: str | None, key_field: str = "authorization") -> list[tuple[str, str]]:
     """The request's fields for the upstream. With a `key`, the client's credentials are replaced by it.
 
     Nothing is asked for compressed: a compressing upstream would gather the stream before it sends it.
@@ -29,12 +29,12 @@ def to_upstream(headers: Pairs, *, key: str | None) -> list[tuple[str, str]]:
     passed = [(name, value) for name, value in headers if name not in dropped and not name.startswith(_OURS)]
     passed.append(("accept-encoding", "identity"))
     if key:
-        passed.append(("authorization", f"Bearer {key}"))
+        passed.append((key_field, f"Bearer {key}" if key_field == "authorization" else key))
     return passed
 
 
-def to_client(headers: Pairs, *, trace: str | None, is_stream: bool) -> list[tuple[bytes, bytes]]:
-    """The answer's fields for the client, with the trace's id; a stream's tell every proxy not to gather it."""
+def to_client(headers: Pairs, own: list[tuple[bytes, bytes]], *, is_stream: bool) -> list[tuple[bytes, bytes]]:
+    """The answer's fields for the client, and Tailrace's own; a stream's tell every proxy not to gather it."""
     dropped = _dropped(headers)
     if is_stream:
         dropped |= {"cache-control", "x-accel-buffering", "content-length"}
@@ -45,18 +45,54 @@ def to_client(headers: Pairs, *, trace: str | None, is_stream: bool) -> list[tup
     ]
     if is_stream:
         passed += [(b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no")]
-    return [*passed, *trace_header(trace)]
+    return [*passed, *own]
 
 
-def trace_header(trace: str | None) -> list[tuple[bytes, bytes]]:
-    """`X-Tailrace-Trace`, for an exchange that is recorded."""
-    return [] if trace is None else [(b"x-tailrace-trace", trace.encode())]
+def own(
+    trace: str | None,
+    *,
+    upstream: str | None = None,
+    dropped: tuple[str, ...] = (),
+    overhead_ns: int | None = None,
+    upstream_ns: int | None = None,
+    retry_after_s: int | None = None,
+) -> list[tuple[bytes, bytes]]:
+    """Tailrace's own fields, each where there is something to say.
+
+    `X-Tailrace-Trace` of an exchange that is recorded, `X-Tailrace-Upstream` that answers, `X-Tailrace-Dropped` with
+    the fields that it was not sent, `Server-Timing` (W3C) with the milliseconds that Tailrace took before it asked and
+    that the upstream took to begin its answer.
+    """
+    fields: list[tuple[bytes, str]] = []
+    if trace is not None:
+        fields.append((b"x-tailrace-trace", trace))
+    if upstream is not None:
+        fields.append((b"x-tailrace-upstream", upstream))
+    if dropped:
+        fields.append((b"x-tailrace-dropped", ", ".join(dropped)))
+    times = (("tailrace", overhead_ns), ("upstream", upstream_ns))
+    timing = ", ".join(f"{name};dur={time_ns / 1e6:.2f}" for name, time_ns in times if time_ns is not None)
+    if timing:
+        fields.append((b"server-timing", timing))
+    if retry_after_s is not None:
+        fields.append((b"retry-after", str(retry_after_s)))
+    return [(name, value.translate(_CONTROLS).encode("latin-1", "replace")) for name, value in fields]
+
+
+def media_type(headers: Pairs) -> str:
+    """The answer's media type in lower case, without parameters."""
+    kind = next((value for name, value in headers if name.lower() == "content-type"), "")
+    return kind.partition(";")[0].strip().lower()
 
 
 def is_event_stream(headers: Pairs) -> bool:
-    """Whether the answer is an event stream, by its media type without parameters."""
-    kind = next((value for name, value in headers if name.lower() == "content-type"), "")
-    return kind.partition(";")[0].strip().lower() == "text/event-stream"
+    """Whether the answer is an event stream."""
+    return media_type(headers) == "text/event-stream"
+
+
+def is_stream(headers: Pairs) -> bool:
+    """Whether the answer is a stream: of events, or of lines of JSON."""
+    return media_type(headers) in ("text/event-stream", "application/x-ndjson", "application/jsonl")
 
 
 def coding(headers: Pairs) -> str:

@@ -1,4 +1,8 @@
-"""A model on this machine as an upstream: one child process that serves it on loopback, behind a key of its own."""
+"""A model on this machine as an upstream: one child process that serves it on loopback, behind a key of its own.
+
+`LocalModel` is that process, `LocalUpstream` what sends requests to it. They meet in a `ModelState`, so that several
+workers can share one model: their parent keeps the process, and tells each of them where it serves.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,16 @@ import os
 import secrets
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
 
 from tailrace.client.transport import Response, Transport
 from tailrace.errors import ConfigError, UpstreamUnreachable
-from tailrace.gateway.settings import LocalUpstreamSettings
+from tailrace.gateway.adapter import Adapter
+from tailrace.gateway.settings import LocalUpstreamSettings, Streaming
 from tailrace.gateway.upstream import HttpUpstream
 from tailrace.llm.codec import Object, load_object
 
@@ -32,13 +39,28 @@ COMMAND = (sys.executable, "-P", "-m", "tailrace.gateway.local_model")
 logger = logging.getLogger("tailrace.local")
 
 
-class LocalUpstream:
-    """Serves a GGUF file while `running` is entered; requests that come while it loads wait for it.
+class ModelState(BaseModel):
+    """Where the model of an upstream is served, or why it is not."""
+
+    model_config = ConfigDict(frozen=True)
+
+    upstream: str
+    key: str
+    """What the process wants to be asked with."""
+    address: str | None = None
+    """Of its API, such as `http://127.0.0.1:4711/v1`. None while it is not served."""
+    problem: str | None = "the model is loading"
+    is_decided: bool = False
+    """Whether it has been served, or failed to be, at least once. Until then requests wait."""
+
+
+class LocalModel:
+    """Serves a GGUF file from a child process while `running` is entered; `changed` hears every new state.
 
     Raises `ConfigError` at once when the engine is not installed or there is no such file.
     """
 
-    def __init__(self, settings: LocalUpstreamSettings, transport: Transport) -> None:
+    def __init__(self, settings: LocalUpstreamSettings, changed: Callable[[ModelState], None]) -> None:
         self.name = settings.name
         if importlib.util.find_spec("xllamacpp") is None:
             raise ConfigError(
@@ -50,13 +72,9 @@ class LocalUpstream:
             raise ConfigError(
                 f"upstream {self.name!r}: there is no file {self._path}", hint="model_path names a GGUF file"
             )
-        self.model = settings.models[0]
         self._settings = settings
-        self._transport = transport
-        self._key = secrets.token_urlsafe(24)
-        self._http: HttpUpstream | None = None
-        self._ready = asyncio.Event()
-        self._problem: str | None = "the model is loading"
+        self._changed = changed
+        self.state = ModelState(upstream=self.name, key=secrets.token_urlsafe(24))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -68,31 +86,24 @@ class LocalUpstream:
             finally:
                 serving.cancel()
 
-    async def open(self, method: str, path: str, request_headers: Iterable[tuple[str, str]], body: bytes) -> Response:
-        if self._http is None:
-            await self._ready.wait()
-        if self._http is None:
-            raise UpstreamUnreachable(f"{self.name}: {self._problem}")
-        return await self._http.open(method, path, request_headers, body)
-
-    async def models(self) -> list[Object]:
-        return [{"id": self.model, "object": "model", "created": 0, "owned_by": "local"}]
-
-    def problem(self) -> str | None:
-        return self._problem
+    def _become(self, *, address: str | None = None, problem: str | None) -> None:
+        update = {"address": address, "problem": problem, "is_decided": True}
+        self.state = self.state.model_copy(update=update)
+        self._changed(self.state)
 
     async def _serve(self) -> None:
         while True:
             try:
-                await self._serve_once()
+                problem = await self._serve_once()
             except Exception as error:  # a model that cannot be run must not end the server
-                self._problem = f"the model's process cannot be run: {error}"
+                problem = f"the model's process cannot be run: {error}"
                 logger.debug("%s", self.name, exc_info=error)
-            self._ready.set()
-            logger.error("%s: %s; starting it again in %g s", self.name, self._problem, RESTART_S)
+            self._become(problem=problem)
+            logger.error("%s: %s; starting it again in %g s", self.name, problem, RESTART_S)
             await asyncio.sleep(RESTART_S)
 
-    async def _serve_once(self) -> None:
+    async def _serve_once(self) -> str:
+        """Why it serves no longer."""
         process = await asyncio.create_subprocess_exec(
             *COMMAND,
             stdin=asyncio.subprocess.PIPE,
@@ -101,12 +112,11 @@ class LocalUpstream:
             start_new_session=True,  # Ctrl-C is for the parent, which lets streams finish first
         )
         try:
-            await self._serve_with(process)
+            return await self._serve_with(process)
         finally:
-            self._http = None
             await _end(process)
 
-    async def _serve_with(self, process: asyncio.subprocess.Process) -> None:
+    async def _serve_with(self, process: asyncio.subprocess.Process) -> str:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -116,27 +126,78 @@ class LocalUpstream:
             logging_task = group.create_task(_keep_log(process.stderr, log), name=f"tailrace-local-log-{self.name}")
             answer = await _answer(process.stdout)
             if "address" in answer:
-                logger.info("%s: %s is loaded", self.name, self.model)
-                self._http = HttpUpstream(self.name, answer["address"] + "/v1", self._transport, key=self._key)
-                self._problem = None
-                self._ready.set()
+                logger.info("%s: %s is loaded", self.name, self._settings.models[0])
+                self._become(address=answer["address"] + "/v1", problem=None)
                 await process.wait()
-                self._problem = f"the model's process ended with code {process.returncode}"
+                problem = f"the model's process ended with code {process.returncode}"
             else:
                 reason = next((line for line in reversed(log) if "error" in line.lower()), "")
-                self._problem = f"the model cannot be loaded: {answer['error']} {reason}".strip()
+                problem = f"the model cannot be loaded: {answer['error']} {reason}".strip()
             logging_task.cancel()
+        return problem
 
     def _options(self) -> dict[str, str | int]:
         settings = self._settings
         return {
-            "key": self._key,
+            "key": self.state.key,
             "model_path": str(self._path),
-            "alias": self.model,
+            "alias": settings.models[0],
             "context_tokens": settings.context_tokens,
             "parallel": settings.parallel,
             "threads": settings.threads or os.cpu_count() or 1,
         }
+
+
+class LocalUpstream:
+    """Sends requests to a local model; those that come while it loads wait for it.
+
+    While `running` is entered it serves the model itself. With `is_shared`, somebody else does, and says what
+    becomes of it with `hear`. Raises `ConfigError` as `LocalModel` does.
+    """
+
+    adapter: Adapter | None = None
+
+    def __init__(self, settings: LocalUpstreamSettings, transport: Transport, *, is_shared: bool = False) -> None:
+        self.name = settings.name
+        self.model = settings.models[0]
+        self._served = None if is_shared else LocalModel(settings, self.hear)
+        self._transport = transport
+        self._http: HttpUpstream | None = None
+        self._decided = asyncio.Event()
+        self._problem: str | None = "the model is loading"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serves the model while it is entered, unless it is shared."""
+        async with AsyncExitStack() as stack:
+            if self._served is not None:
+                await stack.enter_async_context(self._served.running())
+            yield
+
+    def hear(self, state: ModelState) -> None:
+        """What the model is now."""
+        self._http = None
+        if state.address is not None:
+            self._http = HttpUpstream(self.name, state.address, self._transport, key=state.key)
+        self._problem = state.problem
+        if state.is_decided:
+            self._decided.set()
+
+    def streaming(self, model: str | None) -> Streaming:
+        return Streaming.NATIVE
+
+    async def open(self, method: str, path: str, request_headers: Iterable[tuple[str, str]], body: bytes) -> Response:
+        if self._http is None:
+            await self._decided.wait()
+        if self._http is None:
+            raise UpstreamUnreachable(f"{self.name}: {self._problem}")
+        return await self._http.open(method, path, request_headers, body)
+
+    async def models(self) -> list[Object]:
+        return [{"id": self.model, "object": "model", "created": 0, "owned_by": "local"}]
+
+    def problem(self) -> str | None:
+        return self._problem
 
 
 def default_weights(upstream: str) -> Path:

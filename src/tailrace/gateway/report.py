@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from tailrace.gateway.deadlines import Moments
+from tailrace.gateway.refusal import Refusal
 from tailrace.gateway.request import Request
+from tailrace.llm import Facts
 from tailrace.tape import Kind, Outcome
 
 GAP_BUCKETS = 24
@@ -64,6 +67,31 @@ class Report:
     input_tokens: int | None = None
     output_tokens: int | None = None
     finish_reason: str | None = None
+
+    def close(self, outcome: Outcome, error: Refusal | None, moments: Moments, now_ns: int) -> None:
+        """Fills in how it ended, and when what happened."""
+        self.outcome = outcome
+        if error is not None:
+            self.code, self.error = error.code, error.message
+        since = self.started_ns
+        self.duration_ns = now_ns - since
+        if moments.asked_at_ns:
+            self.overhead_ns = moments.first_asked_at_ns - since
+            self.phase = Phase.WAITING if moments.is_sent else Phase.CONNECTING
+        if moments.head_at_ns:
+            self.head_ns = moments.head_at_ns - since
+            self.phase = Phase.ANSWERING
+        if moments.first_byte_at_ns:
+            self.first_byte_ns = moments.first_byte_at_ns - since
+        if moments.watch is not None and moments.watch.first_content_ns is not None:
+            self.first_content_ns = moments.watch.first_content_ns - since
+
+    def learn(self, facts: Facts) -> None:
+        """Takes over what a part of the answer says of the whole."""
+        self.model = facts.model or self.model
+        self.finish_reason = facts.finish_reason or self.finish_reason
+        self.input_tokens = self.input_tokens if facts.input_tokens is None else facts.input_tokens
+        self.output_tokens = self.output_tokens if facts.output_tokens is None else facts.output_tokens
 
 
 class Observer(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote
 
+from tailrace.gateway.headers import CREDENTIALS
 from tailrace.gateway.refusal import Receive, Refusal, Scope
 from tailrace.llm import Dialect, of_path
 from tailrace.llm.codec import dumps, loads, request_fields
@@ -37,18 +38,20 @@ class Request:
     session: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     is_recorded: bool = True
+    is_api: bool = False
+    """Whether it calls one of the APIs that Tailrace knows, so that its answer may be converted."""
     dropped: tuple[str, ...] = ()
     """The fields of the body that the upstream does not know and that were left out for it."""
 
-    def head(self, upstream: str | None) -> Head:
-        """The head of its tape."""
+    def head(self, upstream: str | None, model: str | None = None) -> Head:
+        """The head of its tape, with the upstream that is asked first and the model's name there."""
         return Head(
             method=self.method,
             path=self.path,
             upstream=upstream,
             dialect=self.dialect.name,
             kind=Kind.STREAM if self.wants_stream else Kind.NORMAL,
-            model=self.model,
+            model=model or self.model,
             request_headers=tuple((name, _as_text(value)) for name, value in self.headers),
             request_body=self.body,
             session=self.session,
@@ -118,7 +121,7 @@ def with_tailrace_headers(request: Request) -> Request:
         tags[key.strip()] = value.strip()
     if len(tags) > MAX_TAGS:
         raise Refusal(400, "invalid_tags", f"X-Tailrace-Tags has {len(tags)} tags, expected at most {MAX_TAGS}")
-    return replace(request, session=session or None, tags=tags)
+    return replace(request, session=session or None, tags={**tags, **request.tags})
 
 
 def with_body_fields(request: Request) -> Request:
@@ -130,7 +133,7 @@ def with_body_fields(request: Request) -> Request:
         fields = request_fields(request.body)
     except ValueError as error:
         raise _not_json(error) from error
-    return replace(request, model=fields.model, wants_stream=bool(fields.stream))
+    return replace(request, model=fields.model, wants_stream=bool(fields.stream), is_api=True)
 
 
 def with_model(request: Request, model: str | None) -> Request:
@@ -144,6 +147,27 @@ def with_model(request: Request, model: str | None) -> Request:
         raise _not_json(error) from error
     body["model"] = model
     return replace(request, model=model, body=dumps(body))
+
+
+def without_credentials(request: Request, key_name: str) -> Request:
+    """The request without the Tailrace key that it came with, which is nobody else's business; its tape says whose."""
+    kept = tuple((name, value) for name, value in request.headers if name not in CREDENTIALS)
+    return replace(request, headers=kept, tags={**request.tags, "key": key_name})
+
+
+def asking_for_stream(request: Request, wants_stream: bool) -> Request:
+    """The request with `stream` as it is to be. Only where that differs is the body written anew."""
+    if not request.is_api or wants_stream == request.wants_stream:
+        return request
+    try:
+        body = loads(request.body)
+    except ValueError as error:
+        raise _not_json(error) from error
+    body.pop("stream", None)
+    body.pop("stream_options", None)  # OpenAI refuses it without `stream`
+    if wants_stream:
+        body["stream"] = True
+    return replace(request, body=dumps(body))
 
 
 def relayed(request: Request, base_path: str, path: str, query: str) -> Request:

@@ -5,16 +5,27 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from tailrace.client.transport import READ_ERRORS, Response, Transport, broken
 from tailrace.errors import ConfigError, UpstreamBroken, UpstreamError
 from tailrace.gateway import headers
-from tailrace.gateway.settings import OpenAIUpstreamSettings
+from tailrace.gateway.adapter import Adapter
+from tailrace.gateway.request import Request, with_model
+from tailrace.gateway.settings import (
+    AnthropicUpstreamSettings,
+    HttpUpstreamSettings,
+    StraicoUpstreamSettings,
+    Streaming,
+)
+from tailrace.gateway.straico import StraicoAdapter
 from tailrace.llm.codec import Object, load_object
 from tailrace.llm.dialect import objects
 
+_ANY = ("*", Streaming.AUTO)
 STATUSES = range(200, 600)
 MAX_MODELS_BYTES = 4 * 1024 * 1024
 
@@ -25,6 +36,12 @@ class Upstream(Protocol):
     """One configured far side. Its `open` raises what `Transport.open` does."""
 
     name: str
+    adapter: Adapter | None
+    """What translates for it; None when it speaks the API that clients call."""
+
+    def streaming(self, model: str | None) -> Streaming:
+        """How it is to be asked for streams of a model."""
+        ...
 
     async def open(self, method: str, path: str, request_headers: Iterable[tuple[str, str]], body: bytes) -> Response:
         """Sends a request to `path` (with its query) below the upstream's address; gives the answer's head."""
@@ -39,8 +56,28 @@ class Upstream(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An upstream that may be asked, and the model's name there."""
+
+    upstream: Upstream
+    model: str | None
+
+    @property
+    def streaming(self) -> Streaming:
+        """How it is to be asked for streams."""
+        return self.upstream.streaming(self.model)
+
+    def request(self, request: Request) -> Request:
+        """The request as this upstream is to get it. Raises `Refusal` for one that it cannot take."""
+        named = with_model(request, self.model)
+        adapter = self.upstream.adapter
+        return named if adapter is None or not request.is_api else adapter.request(named)
+
+
 class HttpUpstream:
-    """An upstream at an address. `key` replaces the client's credentials; None passes them on."""
+    """An upstream at an address. `key` replaces the client's credentials, in the field `key_field`; None passes them
+    on. `modes` are patterns of model names, each with the way in which these are asked for streams."""
 
     def __init__(
         self,
@@ -49,17 +86,23 @@ class HttpUpstream:
         transport: Transport,
         *,
         key: str | None = None,
+        key_field: str = "authorization",
         models: Iterable[str] = (),
+        modes: Iterable[tuple[str, Streaming]] = (),
+        adapter: Adapter | None = None,
     ) -> None:
         self.name = name
+        self.adapter = adapter
         self.base_path = urlsplit(base_url).path
         self._base_url = base_url
         self._key = key
         self._transport = transport
+        self._key_field = key_field
         self._models = tuple(models)
+        self._modes = tuple(modes)
 
     @classmethod
-    def configured(cls, settings: OpenAIUpstreamSettings, transport: Transport) -> HttpUpstream:
+    def configured(cls, settings: HttpUpstreamSettings, transport: Transport) -> HttpUpstream:
         """From its table in the configuration. Raises `ConfigError` when there is no usable key in the environment."""
         key = None
         if settings.key_env is not None:
@@ -75,10 +118,25 @@ class HttpUpstream:
                     "which has a character that cannot be in a key",
                     hint="a key is one line of printable ASCII",
                 )
-        return cls(settings.name, settings.base_url, transport, key=key, models=settings.models)
+        adapter = None
+        if isinstance(settings, StraicoUpstreamSettings):
+            adapter = StraicoAdapter(unknown_fields=settings.unknown_fields, passes_stream=True)
+        return cls(
+            settings.name,
+            settings.base_url,
+            transport,
+            key=key,
+            key_field="x-api-key" if isinstance(settings, AnthropicUpstreamSettings) else "authorization",
+            models=settings.models,
+            modes=[*settings.model_streaming.items(), ("*", settings.streaming)],
+            adapter=adapter,
+        )
+
+    def streaming(self, model: str | None) -> Streaming:
+        return next(mode for pattern, mode in (*self._modes, _ANY) if fnmatchcase(model or "", pattern))
 
     async def open(self, method: str, path: str, request_headers: Iterable[tuple[str, str]], body: bytes) -> Response:
-        fields = headers.to_upstream(list(request_headers), key=self._key)
+        fields = headers.to_upstream(list(request_headers), key=self._key, key_field=self._key_field)
         response = await self._transport.open(method, self._base_url + path, fields, body)
         if response.status not in STATUSES:
             response.close()
@@ -88,7 +146,8 @@ class HttpUpstream:
     async def models(self) -> list[Object]:
         if self._models:
             return [{"id": model, "object": "model", "created": 0, "owned_by": self.name} for model in self._models]
-        response = await self.open("GET", "/models", [("accept", "application/json")], b"")
+        path = "/models" if self.adapter is None else self.adapter.models_path
+        response = await self.open("GET", path, [("accept", "application/json")], b"")
         try:
             body = b""
             while len(body) <= MAX_MODELS_BYTES and (chunk := await response.read()):
@@ -98,6 +157,8 @@ class HttpUpstream:
         finally:
             response.close()
         answer = load_object(body)
+        if response.status == 200 and self.adapter is not None:
+            return self.adapter.models(body)
         if response.status != 200 or answer is None:
             raise UpstreamError(f"{self.name} answered {response.status} when asked for its models")
         return [model for model in objects(answer.get("data")) if isinstance(model.get("id"), str)]

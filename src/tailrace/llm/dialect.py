@@ -6,13 +6,16 @@ bytes on their way to the client are never parsed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from tailrace.llm.codec import Object, dumps
-from tailrace.sse import Event
+from tailrace.llm.heartbeat import HeartbeatStyle
+from tailrace.llm.synthesis import Identity, Piece
+from tailrace.sse import Decoder, Event
+from tailrace.sse.decoder import DEFAULT_MAX_EVENT_BYTES
 
 
 class DeltaKind(StrEnum):
@@ -46,14 +49,53 @@ class Facts:
     finish_reason: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    """Those of the output tokens that were spent on reasoning."""
+    cached_input_tokens: int | None = None
+    """Input tokens that were read from a prompt cache."""
+    is_cache_counted: bool = True
+    """Whether `input_tokens` counts these, too. Anthropic counts them beside it."""
+
+
+def merged(all_facts: Iterable[Facts]) -> Facts:
+    """The last value that was given of each: usage is cumulative or given once, never summed."""
+    values: dict[str, Any] = {}
+    is_cache_counted = True
+    for facts in all_facts:
+        values |= {name: value for name in _SAID if (value := getattr(facts, name)) is not None}
+        is_cache_counted = is_cache_counted and facts.is_cache_counted
+    return Facts(**values, is_cache_counted=is_cache_counted)
+
+
+_SAID = ("model", "finish_reason", "input_tokens", "output_tokens", "reasoning_tokens", "cached_input_tokens")
+
+
+class DecoderLike(Protocol):
+    """What turns the bytes of a stream into its events, however these are framed: `feed` every chunk, then `close`."""
+
+    def feed(self, data: bytes, /) -> list[Event]:
+        """Takes the next chunk, of any size, and returns what it completes."""
+        ...
+
+    def close(self) -> list[Event]:
+        """The stream has ended: returns what it has left unfinished, if that was asked for."""
+        ...
 
 
 class Dialect(Protocol):
     """The meaning of one API's streams. Implementations are stateless modules' singletons."""
 
     name: str
+    framing: Literal["sse", "ndjson"]
+    """How events are told apart: blank lines of an event stream, or the line ends of lines of JSON."""
     markers: tuple[bytes, ...]
     """Every event for which `final` is not None has one of these in its bytes. Empty: there is no such event."""
+    can_synthesise: bool
+    """Whether a whole answer can be said as a stream. If not, `opening` is empty and `synthesise` gives nothing."""
+
+    def decoder(self, *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES, flush_on_eof: bool = False) -> DecoderLike:
+        """A new decoder for one stream of this dialect."""
+        ...
 
     def final(self, event: Event) -> Final | None:
         """Whether this event is the stream's own end, good or bad."""
@@ -61,6 +103,14 @@ class Dialect(Protocol):
 
     def deltas(self, event: Event) -> list[Delta]:
         """The generated output in an event, empty pieces left out."""
+        ...
+
+    def is_progress(self, event: Event) -> bool:
+        """Whether this event shows that the model is at work; an upstream's heartbeat does not."""
+        ...
+
+    def is_heartbeat(self, event: Event) -> bool:
+        """Whether this event is there only to show that the connection is alive."""
         ...
 
     def facts(self, payload: Object) -> Facts:
@@ -75,9 +125,35 @@ class Dialect(Protocol):
         """The JSON of an error before anything was sent. `kind` is the API's, such as `invalid_request_error`."""
         ...
 
-    def error_frame(self, message: str, kind: str, code: str) -> bytes:
-        """The event that tells the API's clients that the stream has failed; empty if the API has none."""
+    def error_frame(self, message: str, kind: str, code: str, last: Object | None = None) -> bytes:
+        """The event that tells the API's clients that the stream has failed; empty if the API has none.
+
+        `last` is the last parsed event of the same stream, for APIs that number their events.
+        """
         ...
+
+    def heartbeat(self, style: HeartbeatStyle, last: Object | None = None) -> bytes:
+        """What may be put between two events to show that the stream is alive; empty if the API has nothing for it.
+
+        `last` is a parsed event of the same stream, whose identity a chunk takes on.
+        """
+        ...
+
+    def opening(self, identity: Identity) -> bytes:
+        """The events that can be sent before anything of the answer is known."""
+        ...
+
+    def synthesise(self, answer: Object, identity: Identity, *, include_usage: bool) -> Iterator[Piece]:
+        """All events after the opening, with the terminal one, that stream a whole answer.
+
+        `include_usage` is what the client asked for; APIs that always say the usage do not look at it.
+        """
+        ...
+
+
+def sse_decoder(*, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES, flush_on_eof: bool = False) -> DecoderLike:
+    """A decoder of an event stream."""
+    return Decoder(max_event_bytes=max_event_bytes, flush_on_eof=flush_on_eof)
 
 
 def openai_error(message: str, kind: str, code: str) -> bytes:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from tailrace.llm.anthropic_messages import MESSAGES
+from tailrace.llm.cohere import COHERE
 from tailrace.llm.dialect import Dialect
+from tailrace.llm.gemini import GEMINI
+from tailrace.llm.ollama import OLLAMA
 from tailrace.llm.openai_chat import CHAT, COMPLETIONS
 from tailrace.llm.openai_responses import RESPONSES
 from tailrace.llm.plain import PLAIN
@@ -13,8 +16,14 @@ _BY_ENDING: tuple[tuple[str, Dialect], ...] = (
     ("/v1/completions", COMPLETIONS),
     ("/v1/responses", RESPONSES),
     ("/v1/messages", MESSAGES),
+    (":streamGenerateContent", GEMINI),
+    (":generateContent", GEMINI),
+    ("/v2/chat", COHERE),
+    ("/api/chat", OLLAMA),
+    ("/api/generate", OLLAMA),
 )
-_BY_NAME: dict[str, Dialect] = {dialect.name: dialect for dialect in (CHAT, COMPLETIONS, RESPONSES, MESSAGES, PLAIN)}
+_DIALECTS: tuple[Dialect, ...] = (CHAT, COMPLETIONS, RESPONSES, MESSAGES, GEMINI, COHERE, OLLAMA, PLAIN)
+_BY_NAME = {dialect.name: dialect for dialect in _DIALECTS}
 
 
 def of_path(path: str) -> Dialect:

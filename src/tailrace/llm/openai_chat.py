@@ -5,10 +5,14 @@ Ends with `data: [DONE]`. An event with an `error` object is a failure, whatever
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Literal
 
+from tailrace.llm.chat_assembly import assembled
+from tailrace.llm.chat_synthesis import chat_pieces, chunk, role_chunk, text_pieces
 from tailrace.llm.codec import Object, load_object
 from tailrace.llm.dialect import (
+    DecoderLike,
     Delta,
     DeltaKind,
     Facts,
@@ -17,29 +21,49 @@ from tailrace.llm.dialect import (
     member,
     objects,
     openai_error,
+    sse_decoder,
     text,
     whole,
 )
+from tailrace.llm.heartbeat import HeartbeatStyle, comment
+from tailrace.llm.synthesis import Identity, Piece, encoded
 from tailrace.sse import Event, encode
+from tailrace.sse.decoder import DEFAULT_MAX_EVENT_BYTES
 
-_NAMES = frozenset({"format", "id", "index", "name", "role", "signature", "type"})
-"""Strings that an upstream may say again, and that are not continued by it."""
+_ECHOED = ("service_tier", "system_fingerprint", "usage")
+"""The openai SDK keeps of these what the last chunk said, so a heartbeat that left them out would take them away."""
+
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
+"""Characters of no width, which some proxies send as a heartbeat."""
 
 
 class OpenAIChat:
     """See the module."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.markers: tuple[bytes, ...] = (b"[DONE]", b'"error"')
+    name = "openai-chat"
+    framing: Literal["sse", "ndjson"] = "sse"
+    markers: tuple[bytes, ...] = (b"[DONE]", b'"error"', b"event: error")
+    can_synthesise = True
+
+    def decoder(self, *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES, flush_on_eof: bool = False) -> DecoderLike:
+        return sse_decoder(max_event_bytes=max_event_bytes, flush_on_eof=flush_on_eof)
 
     def final(self, event: Event) -> Final | None:
         data = event.data or ""
         if data.startswith("[DONE]"):
             return Final()
-        payload = load_object(data) if '"error"' in data else None
-        if payload and payload.get("error"):
+        if event.event != "error" and '"error"' not in data:
+            return None
+        payload = load_object(data)
+        if payload is None:
+            return None if event.event != "error" or event.incomplete else Final(error_message(data))
+        if payload.get("error"):
             return Final(error_message(payload["error"]))
+        if event.event == "error" or payload.get("object") == "error":  # vLLM's errors are flat
+            return Final(error_message(payload))
+        for choice in objects(payload.get("choices")):
+            if choice.get("finish_reason") == "error":
+                return Final(error_message(choice.get("error")))
         return None
 
     def deltas(self, event: Event) -> list[Delta]:
@@ -53,123 +77,100 @@ class OpenAIChat:
                     break
             if content := text(delta.get("content")) or text(delta.get("refusal")) or text(choice.get("text")):
                 found.append(Delta(DeltaKind.TEXT, content))
-            calls = [member(call, "function") for call in objects(delta.get("tool_calls"))]
+            calls = [member(call, "function") or member(call, "custom") for call in objects(delta.get("tool_calls"))]
             pieces = (
-                (text(function.get("name")) or "") + (text(function.get("arguments")) or "")
+                (text(function.get("name")) or "")
+                + (text(function.get("arguments")) or text(function.get("input")) or "")
                 for function in [*calls, member(delta, "function_call")]
             )
             found += [Delta(DeltaKind.TOOL, piece) for piece in pieces if piece]
         return found
 
+    def is_progress(self, event: Event) -> bool:
+        """A delta without anything, or with a role alone, is what proxies send while they wait, some with the usage."""
+        payload = load_object(event.data)
+        if payload is None or self.final(event) is not None:
+            return self.final(event) is not None
+        choices = objects(payload.get("choices"))
+        if not choices:
+            return any(member(payload, "usage").values())
+        return any(_says_something(choice) for choice in choices)
+
+    def is_heartbeat(self, event: Event) -> bool:
+        payload = load_object(event.data)
+        choices = objects(payload.get("choices")) if payload else []
+        has_role = any("role" in member(choice, "delta") for choice in choices)
+        return bool(choices) and not has_role and not self.is_progress(event)
+
     def facts(self, payload: Object) -> Facts:
-        usage = member(payload, "usage")
-        reasons = [
-            reason for choice in objects(payload.get("choices")) if (reason := text(choice.get("finish_reason")))
-        ]
+        choices = objects(payload.get("choices"))
+        usage = _usage(payload, choices)
+        reasons = [reason for choice in choices if (reason := text(choice.get("finish_reason")))]
+        cached = whole(member(usage, "prompt_tokens_details").get("cached_tokens"))
         return Facts(
             model=text(payload.get("model")),
             finish_reason=reasons[0] if reasons else None,
             input_tokens=whole(usage.get("prompt_tokens")),
             output_tokens=whole(usage.get("completion_tokens")),
+            reasoning_tokens=whole(member(usage, "completion_tokens_details").get("reasoning_tokens")),
+            cached_input_tokens=whole(usage.get("prompt_cache_hit_tokens")) if cached is None else cached,
         )
 
     def assemble(self, payloads: Iterable[Object]) -> Object:
-        answer: Object = {}
-        choices: dict[int, Object] = {}
-        for payload in payloads:
-            for key, value in payload.items():
-                if key != "choices" and (value or key not in answer):
-                    answer[key] = value
-            for choice in objects(payload.get("choices")):
-                _add_choice(choices.setdefault(whole(choice.get("index")) or 0, {}), choice)
-        if text(answer.get("object")) == "chat.completion.chunk":
-            answer["object"] = "chat.completion"
-        answer["choices"] = [choices[index] for index in sorted(choices)]
-        return answer
+        return assembled(payloads)
 
     def error_body(self, message: str, kind: str, code: str) -> bytes:
         return openai_error(message, kind, code)
 
-    def error_frame(self, message: str, kind: str, code: str) -> bytes:
+    def error_frame(self, message: str, kind: str, code: str, last: Object | None = None) -> bytes:
         return encode(Event(data=openai_error(message, kind, code).decode()))
 
+    def heartbeat(self, style: HeartbeatStyle, last: Object | None = None) -> bytes:
+        if style is not HeartbeatStyle.CHUNK:
+            return comment(style)
+        said = last or {}
+        identity = Identity(text(said.get("id")) or "", text(said.get("model")) or "", whole(said.get("created")) or 0)
+        echoed = {name: said[name] for name in _ECHOED if name in said}
+        return encoded({**self._empty_chunk(identity), **echoed})
 
-def _add_choice(whole_choice: Object, choice: Object) -> None:
-    whole_choice.setdefault("index", whole(choice.get("index")) or 0)
-    for key, value in choice.items():
-        if key == "delta" and isinstance(value, dict):
-            _add_delta(whole_choice.setdefault("message", {}), value)
-        elif key in ("logprobs", "text"):
-            _continue(whole_choice, key, value)
-        elif value or key not in whole_choice:
-            whole_choice[key] = value
+    def opening(self, identity: Identity) -> bytes:
+        return role_chunk(identity)
 
+    def synthesise(self, answer: Object, identity: Identity, *, include_usage: bool) -> Iterator[Piece]:
+        return chat_pieces(answer, identity, include_usage=include_usage)
 
-def _add_delta(message: Object, delta: Object) -> None:
-    for key, value in delta.items():
-        if key == "tool_calls":
-            for call in objects(value):
-                _add_tool_call(message.setdefault("tool_calls", []), call)
-        else:
-            _continue(message, key, value)
+    def _empty_chunk(self, identity: Identity) -> Object:
+        return chunk(identity, [{"index": 0, "delta": {}, "finish_reason": None}])
 
 
-def _add_tool_call(calls: list[Object], piece: Object) -> None:
-    """A new call begins when the id changes at the same index: some upstreams send index 0 for every call."""
-    index, call_id = whole(piece.get("index")), text(piece.get("id"))
-    same = [
-        call
-        for call in calls
-        if (index is None or call["index"] == index) and (not call_id or call.get("id", "") in ("", call_id))
-    ]
-    if not same:
-        calls.append({"index": len(calls) if index is None else index})
-        same = calls[-1:]
-    for key, value in piece.items():
-        if key != "index":
-            _continue(same[-1], key, value)
+class OpenAICompletions(OpenAIChat):
+    """Text completions: their choices have `text` instead of a delta, and there is nothing to say before it."""
+
+    name = "openai-completions"
+
+    def opening(self, identity: Identity) -> bytes:
+        return b""
+
+    def synthesise(self, answer: Object, identity: Identity, *, include_usage: bool) -> Iterator[Piece]:
+        return text_pieces(answer, identity, include_usage=include_usage)
+
+    def _empty_chunk(self, identity: Identity) -> Object:
+        choice = {"index": 0, "text": "", "logprobs": None, "finish_reason": None}
+        return chunk(identity, [choice], "text_completion")
 
 
-def _continue(owner: Object, key: str, value: object) -> None:
-    """Text goes on, a list grows, an object (`function`, `audio`) does so in each of its fields; see `_add`."""
-    if isinstance(value, dict):
-        fields = owner.get(key)
-        if not isinstance(fields, dict):
-            fields = owner[key] = {}
-        for name, part in value.items():
-            _add(fields, name, part)
-    elif isinstance(value, list):
-        items = owner.get(key)
-        if not isinstance(items, list):
-            items = owner[key] = []
-        for piece in value:
-            _add_item(items, piece)
-    else:
-        _add(owner, key, value)
+def _says_something(choice: Object) -> bool:
+    delta = member(choice, "delta")
+    values = [delta[name] for name in delta if name != "role"]
+    values += [choice.get(name) for name in ("text", "finish_reason", "logprobs")]
+    return any(value.strip(_INVISIBLE) if isinstance(value, str) else value for value in values)
 
 
-def _add(owner: Object, key: str, value: object) -> None:
-    """What is neither text nor a list, or names something, is replaced, but not by an empty value: so some upstreams
-    write that there is none."""
-    kept = owner.get(key)
-    if isinstance(value, str) and isinstance(kept, str) and key not in _NAMES:
-        owner[key] = kept + value
-    elif isinstance(value, list):
-        owner[key] = [*kept, *value] if isinstance(kept, list) else value
-    elif value or key not in owner:
-        owner[key] = value
+def _usage(payload: Object, choices: list[Object]) -> Object:
+    """Where OpenAI has it, or where Groq (`x_groq`) or Moonshot (in a choice) do."""
+    places = [payload, member(payload, "x_groq"), *choices]
+    return next((usage for place in places if (usage := member(place, "usage"))), {})
 
 
-def _add_item(items: list[Object], piece: Object) -> None:
-    """An object with the `index` of an earlier one continues it."""
-    index = piece.get("index") if isinstance(piece, dict) else None
-    same = [item for item in items if index is not None and isinstance(item, dict) and item.get("index") == index]
-    if not same:
-        items.append(dict(piece) if isinstance(piece, dict) else piece)
-        return
-    for name, part in piece.items():
-        _add(same[-1], name, part)
-
-
-CHAT = OpenAIChat("openai-chat")
-COMPLETIONS = OpenAIChat("openai-completions")
+CHAT = OpenAIChat()
+COMPLETIONS = OpenAICompletions()

@@ -1,7 +1,8 @@
-"""Whether a stream has said its own end, watched while it passes.
+"""What has to be known of a stream while it passes: whether it has said its own end, and whether its model works.
 
-Rule: per chunk it costs a look at the last bytes and a search for the dialect's markers. Only an event that has
-a marker is decoded, so text that merely mentions `[DONE]` is not taken for the end.
+Rule: per chunk it costs a look at the last bytes, a search for the dialect's markers and a comparison. Only an event
+that has a marker is decoded, so text that merely mentions `[DONE]` is not taken for the end; and for signs of work the
+events are decoded up to the first content, and after that once in a while.
 """
 
 from __future__ import annotations
@@ -10,11 +11,21 @@ import zlib
 from collections.abc import Iterator
 
 from tailrace.errors import WireError
-from tailrace.llm.dialect import Dialect, Final
-from tailrace.sse import Boundary, Decoder
+from tailrace.llm.codec import Object, load_object
+from tailrace.llm.dialect import DecoderLike, DeltaKind, Dialect, Final
+from tailrace.sse import Boundary, Decoder, Event
 
 MAX_HELD_BYTES = 16 * 1024 * 1024
 """What is held of an event that comes in pieces; a longer one is taken for one that is not the end."""
+
+LOOK_S = 0.25
+"""How exactly it is known when the last event came that shows that the model works."""
+
+MAX_SOUGHT_EVENTS = 2000
+"""Among how many events the first content is looked for. A model may reason for long, and each costs a decoding."""
+
+MAX_SOUGHT_BYTES = 256 * 1024
+"""The longest event that is looked at for that."""
 
 _BLANK_LINES = (b"\n\n", b"\n\r", b"\r\r")
 """One of these is in every pair of line ends, and only there: LF, CR or CRLF, and then again."""
@@ -25,14 +36,29 @@ _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
 _PIECE_BYTES = 64 * 1024
 
 
-class EndingWatch:
-    """Feed it every chunk of one stream, then ask `final`."""
+class StreamWatch:
+    """Feed it every chunk of one stream with its time (any clock, in nanoseconds), then ask."""
 
     is_blind = False
-    """Whether it cannot see the events, so that its not having seen the end means nothing."""
+    """Whether it cannot see the events, so that its not having seen something means nothing."""
 
     def __init__(self, dialect: Dialect) -> None:
+        self.progress_ns: int | None = None
+        """When an event last showed that the model works, about `LOOK_S` exactly; the upstream's heartbeats do not."""
+        self.first_event_ns: int | None = None
+        """When the first such event came."""
+        self.first_content_ns: int | None = None
+        """When the first text came; None also when it is not among the first `MAX_SOUGHT_EVENTS` events."""
+        self.first_payload: Object | None = None
+        """The first event's JSON: it has the id and the model that all have."""
+        self.has_field_lines = False
+        """Whether there may have been an `id` or `retry` line. After one, a comment must not end with a blank line:
+        openai-python 3.51 and others take that for the end of an event without data."""
         self._dialect = dialect
+        self._seeker: DecoderLike | None = None
+        self._sought = 0
+        self._look_at_ns = 0
+        self._last_chunk = self._before_last = b""
         self._markers = dialect.markers
         self._boundary = Boundary()
         self._held: list[bytes] = []
@@ -51,8 +77,19 @@ class EndingWatch:
         """The stream's own end, if it has come; an error that it said before its end is kept."""
         return self._final
 
-    def feed(self, chunk: bytes) -> None:
+    @property
+    def last_payloads(self) -> list[Object]:
+        """The JSON of the last events, as far as it can be read in the last two chunks."""
+        events = self._read(self._before_last + self._last_chunk)
+        return [payload for event in events if (payload := load_object(event.data))]
+
+    def feed(self, chunk: bytes, now_ns: int) -> None:
         """Looks at the next chunk."""
+        if now_ns >= self._look_at_ns:
+            self._seek(chunk, now_ns)
+        self._before_last, self._last_chunk = self._last_chunk, chunk
+        if b"id:" in chunk or b"retry:" in chunk:
+            self.has_field_lines = True
         self._boundary.feed(chunk)
         if not self._markers or not chunk:
             return
@@ -72,6 +109,37 @@ class EndingWatch:
         if self._held and not self._is_skipping:
             self._look(b"".join(self._held))
         self._held, self._held_bytes = [], 0
+
+    def _seek(self, chunk: bytes, now_ns: int) -> None:
+        """Looks for work: in all events up to the first content, then, from time to time, up to the next one."""
+        if self._seeker is None:
+            # It may begin inside an event, whose rest then says nothing.
+            self._seeker = self._dialect.decoder(max_event_bytes=MAX_SOUGHT_BYTES)
+        try:
+            events = self._seeker.feed(chunk)
+        except WireError:
+            self._seeker = None
+            self._note_progress(now_ns)  # an event too long to be looked at is no heartbeat
+            return
+        for event in events:
+            self._sought += 1
+            if self.first_payload is None:
+                self.first_payload = load_object(event.data)
+            if self.first_content_ns is None and self._has_text(event):
+                self.first_content_ns = now_ns
+            if self._dialect.is_progress(event):
+                self._note_progress(now_ns)
+
+    def _has_text(self, event: Event) -> bool:
+        return any(delta.kind is DeltaKind.TEXT for delta in self._dialect.deltas(event))
+
+    def _note_progress(self, now_ns: int) -> None:
+        self.progress_ns = now_ns
+        if self.first_event_ns is None:
+            self.first_event_ns = now_ns
+        if self.first_content_ns is not None or self._sought > MAX_SOUGHT_EVENTS or not self._markers:
+            self._seeker = None
+            self._look_at_ns = now_ns + int(LOOK_S * 1e9)
 
     def _search_held(self) -> None:
         """Searches what has come up to the last blank line, and goes on holding the rest."""
@@ -94,20 +162,22 @@ class EndingWatch:
         self._is_starting = False
 
     def _look(self, data: bytes) -> None:
-        decoder = Decoder(max_event_bytes=2 * MAX_HELD_BYTES, flush_on_eof=True)
-        if not self._is_starting:
-            decoder.feed(b"\n")  # a BOM that comes later is text
-        try:
-            events = [*decoder.feed(data), *decoder.close()]
-        except WireError:
-            return
-        for event in events:
+        for event in self._read(data):
             final = self._dialect.final(event)
             if final is not None and (self._final is None or self._final.error is None):
                 self._final = final
 
+    def _read(self, data: bytes) -> list[Event]:
+        decoder = Decoder(max_event_bytes=2 * MAX_HELD_BYTES, flush_on_eof=True)
+        if not self._is_starting:
+            decoder.feed(b"\n")  # a BOM that comes later is text
+        try:
+            return [*decoder.feed(data), *decoder.close()]
+        except WireError:
+            return []
 
-class CompressedWatch(EndingWatch):
+
+class CompressedWatch(StreamWatch):
     """For a stream with a content coding. `gzip` and `deflate` are undone for the verdict; any other coding, and
     bytes that are not what they say, make it blind. Nothing may be put into such a stream."""
 
@@ -120,14 +190,15 @@ class CompressedWatch(EndingWatch):
     def between_events(self) -> bool:
         return False
 
-    def feed(self, chunk: bytes) -> None:
-        if self.is_blind or not self._markers:
-            return
-        try:
-            for piece in self._inflated(chunk):
-                super().feed(piece)
-        except zlib.error:
-            self.is_blind = True
+    def feed(self, chunk: bytes, now_ns: int) -> None:
+        if not self.is_blind:
+            try:
+                for piece in self._inflated(chunk):
+                    super().feed(piece, now_ns)
+            except zlib.error:
+                self.is_blind = True
+        if self.is_blind:
+            self._note_progress(now_ns)
 
     def _inflated(self, data: bytes) -> Iterator[bytes]:
         """In pieces: a few bytes can stand for very many."""
@@ -138,3 +209,25 @@ class CompressedWatch(EndingWatch):
             piece = self._inflater.decompress(data, _PIECE_BYTES)
             data = self._inflater.unconsumed_tail or self._inflater.unused_data
             yield piece
+
+
+class LineWatch(StreamWatch):
+    """For a stream of JSON lines (NDJSON): nothing may be put into it, and what it says of itself is in its lines."""
+
+    @property
+    def between_events(self) -> bool:
+        return False
+
+    def _read(self, data: bytes) -> list[Event]:
+        decoder = self._dialect.decoder()
+        try:
+            return [*decoder.feed(data), *decoder.close()]
+        except WireError:
+            return []
+
+
+def watch_for(dialect: Dialect, coding: str) -> StreamWatch:
+    """The watch for a stream of this dialect with this content coding, which is empty for none."""
+    if coding:
+        return CompressedWatch(dialect, coding)
+    return LineWatch(dialect) if dialect.framing == "ndjson" else StreamWatch(dialect)

@@ -19,6 +19,7 @@ from tailrace.tape.tape import (
     ResponseHead,
     Summary,
     Tape,
+    delivered,
 )
 
 __all__ = [
@@ -40,5 +41,6 @@ __all__ = [
     "ResponseHead",
     "Summary",
     "Tape",
+    "delivered",
     "schedule",
 ]

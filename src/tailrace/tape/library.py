@@ -43,7 +43,8 @@ class Library:
 
     `summarise` derives the columns of lists when a tape ends (see `tailrace.llm.summarise`); `redactor` says
     what is never written (default: credentials). Opening ends the tapes of dead processes as `crashed`, unless it is
-    `read_only`: then nothing is written, and `create` and `delete` raise `LibraryError`.
+    `read_only`: then nothing is written, and `create` and `delete` raise `LibraryError`. A library of an older format
+    is brought up to date by whoever opens it first, also to read; where it cannot be written, that raises.
 
     Use it as a context manager or call `close`. Reading methods may be called from any thread; `create` from
     the thread of one event loop. Raises `LibraryUnavailable` when it cannot be opened.

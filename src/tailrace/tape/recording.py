@@ -15,14 +15,17 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 
 from tailrace.tape import blocks
 from tailrace.tape.redaction import Redactor
 from tailrace.tape.tape import Ending, Head, Origin, Outcome, ResponseHead
 from tailrace.tape.ulid import new_id
 
-RawFrame = tuple[int, int, int, bytes]
+RawFrame = tuple[int, int, Origin, bytes]
 """number, offset_ns, origin, data: a `Frame` before anyone has asked for it."""
+_origin, _data = itemgetter(2), itemgetter(3)
 
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 """About how much of one tape is written at a time: what joining and masking it takes in memory, twice."""
@@ -36,6 +39,8 @@ MAX_ERROR_CHARACTERS = 1000
 
 MAX_FOLLOWER_FRAMES = 4096
 """How far a live follower may fall behind before it has to read the stored part again."""
+
+_CONVERTED = Origin.CONVERTED  # looked up once: `write` asks for every chunk
 
 
 @dataclass(slots=True)
@@ -146,7 +151,9 @@ class Recording:
         """What its head takes in memory."""
         self._budget = budget
         self._redactor = redactor
-        self._masker = redactor.masker()
+        # A secret may be split by a heartbeat that comes between two reads: each side is masked as one stream.
+        upstream, own = redactor.masker(), redactor.masker()
+        self._maskers = {Origin.UPSTREAM: upstream, Origin.CONVERTED: upstream, Origin.TAILRACE: own}
         self._enqueue = enqueue
         self._pending: list[RawFrame] = []
         self._saving: list[RawFrame] = []
@@ -160,15 +167,24 @@ class Recording:
         self._stored: Future[None] = Future()
         self._subscriptions: list[Subscription] = []
 
-    def write(self, data: bytes, at_ns: int) -> None:
-        """Adds what the upstream sent. `at_ns` is `time.perf_counter_ns()` of the read; time never goes back."""
-        self.chunk_count += 1
-        self.byte_count += len(data)
-        self._append(data, at_ns, Origin.UPSTREAM)
+    def write(self, data: bytes, at_ns: int, origin: Origin = Origin.UPSTREAM) -> None:
+        """Adds a chunk of the answer: what the upstream sent, what Tailrace made of it (`TAILRACE`), or what it was
+        made of (`CONVERTED`), which the client did not get and which does not count as a chunk.
+
+        `at_ns` is `time.perf_counter_ns()` of the read; time never goes back.
+        """
+        offset_ns = max(self._last_offset_ns, at_ns - self.started_ns)
+        if origin is not _CONVERTED:
+            self.chunk_count += 1
+            self.byte_count += len(data)
+            self._last_byte_ns = offset_ns
+            if self._first_byte_ns is None:
+                self._first_byte_ns = offset_ns
+        self._append(data, offset_ns, origin)
 
     def inject(self, data: bytes) -> None:
-        """Adds what Tailrace itself sent to the client: an error, a heartbeat."""
-        self._append(data, time.perf_counter_ns(), Origin.TAILRACE)
+        """Adds what Tailrace sent to the client besides the answer: an error, a heartbeat. It is no chunk."""
+        self._append(data, max(self._last_offset_ns, self.elapsed_ns()), Origin.TAILRACE)
 
     def respond(self, response: ResponseHead) -> None:
         """Adds the response's head. At most once."""
@@ -218,12 +234,12 @@ class Recording:
         """How much of the tape may not be in the store yet, without what that takes in memory besides."""
         return sum(len(frame[3]) for frame in self.unsaved()) + (0 if self._saved_head else len(self.head.request_body))
 
-    def _append(self, data: bytes, at_ns: int, origin: int) -> None:
+    def _append(self, data: bytes, offset_ns: int, origin: Origin) -> None:
         if self.ending is not None or not self.is_kept or not self._budget.admits(len(data) + FRAME_BYTES):
             self._lose(len(data))
             return
         self.frame_count += 1
-        self._last_offset_ns = offset_ns = max(self._last_offset_ns, at_ns - self.started_ns)
+        self._last_offset_ns = offset_ns
         frame = (self.frame_count, offset_ns, origin, data)
         self._pending.append(frame)
         if self._subscriptions:
@@ -250,7 +266,6 @@ class Recording:
             self._saving_bytes, count = _measured(self._pending)
             self._saving = self._pending[:count]
             del self._pending[:count]
-            self._note_times(self._saving)
         if self._pending:
             ending = None  # it comes with the last of the frames
             self._announce(urgent=self._saving_bytes >= MAX_BATCH_BYTES)
@@ -293,16 +308,11 @@ class Recording:
     def _block(self) -> blocks.Block | None:
         if not self._saving:
             return None
-        if not self._masked:  # the masker remembers where it is: a batch that is tried again has passed it
-            self._masked = self._masker.mask(b"".join(frame[3] for frame in self._saving))
+        if not self._masked:  # a masker remembers where it is: a batch that is tried again has passed it
+            self._masked = b"".join(
+                self._maskers[origin].mask(b"".join(map(_data, run))) for origin, run in groupby(self._saving, _origin)
+            )
         return blocks.join(self._saving, mask=self._masked)
-
-    def _note_times(self, fresh: list[RawFrame]) -> None:
-        sent = [frame[1] for frame in fresh if frame[2] == Origin.UPSTREAM]
-        if sent:
-            self._last_byte_ns = sent[-1]
-            if self._first_byte_ns is None:
-                self._first_byte_ns = sent[0]
 
     def _redacted_head(self) -> Head:
         head = self.head

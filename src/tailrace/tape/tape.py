@@ -5,7 +5,7 @@ The bytes are the truth. Everything in `Summary` is derived from them and can be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
@@ -42,10 +42,15 @@ class Kind(StrEnum):
 
 
 class Origin(IntEnum):
-    """Who made the bytes of a frame."""
+    """Who made the bytes of a frame, and whether the client got them. Stored as these numbers."""
 
     UPSTREAM = 0
+    """Sent by the upstream, and passed on as it was."""
     TAILRACE = 1
+    """Made by Tailrace and sent to the client: an answer in another form than the upstream's, a heartbeat, an error."""
+    CONVERTED = 2
+    """Sent by the upstream, and not passed on as it was: the client got it in another form. A JSON answer that
+    Tailrace turned into a stream, a stream that was folded into one JSON answer, or an answer of another API."""
 
 
 class Frame(NamedTuple):
@@ -58,6 +63,11 @@ class Frame(NamedTuple):
     offset_ns: int
     origin: Origin
     data: bytes
+
+
+def delivered(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames that the client got: all but those whose bytes it got in another form."""
+    return (frame for frame in frames if frame.origin is not Origin.CONVERTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +111,27 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The cached derivation for lists. Times are nanoseconds since the tape started."""
+    """The cached derivation for lists. Times are nanoseconds since the tape started.
+
+    `cost_usd` is in US dollars, None where the price is not known.
+    """
 
     model: str | None = None
     first_content_ns: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
     finish_reason: str | None = None
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tape:
     """One tape as a list shows it: everything but the bytes.
 
-    `outcome` is None while it is being recorded. `chunk_count` and `byte_count` are of what the upstream
-    sent (origin `UPSTREAM`), `lost_bytes` of what could not be recorded. Times named `_ns` are nanoseconds
-    since `started_at_ns`, which is Unix time in nanoseconds.
+    `outcome` is None while it is being recorded. `chunk_count`, `byte_count` and the times of the first and the
+    last byte are of the answer as the client got it, whoever made it, without the heartbeats and errors that Tailrace
+    adds to it and without what was converted; `lost_bytes` is of what could not be recorded. Times named `_ns` are
+    nanoseconds since `started_at_ns`, which is Unix time in nanoseconds.
     """
 
     id: str
@@ -143,6 +158,7 @@ class Tape:
     input_tokens: int | None
     output_tokens: int | None
     finish_reason: str | None
+    cost_usd: float | None = None
 
     @property
     def started_at(self) -> datetime:

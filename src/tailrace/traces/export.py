@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from tailrace.llm import named
 from tailrace.llm.codec import Object, dumps, load_object, loads
-from tailrace.tape import Exchange, Frame, Kind, Origin, Outcome, Tape
+from tailrace.tape import Exchange, Frame, Kind, Origin, Outcome, Tape, delivered
 from tailrace.traces.reading import timed_events
 
 FORMATS = ("json", "jsonl", "sse")
@@ -43,6 +43,7 @@ def as_json(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Object:
             "finish_reason": tape.finish_reason,
             "input_tokens": tape.input_tokens,
             "output_tokens": tape.output_tokens,
+            "cost_usd": tape.cost_usd,
             "lost_bytes": tape.lost_bytes,
             "request_headers": [list(pair) for pair in exchange.request_headers],
             "response_headers": [list(pair) for pair in exchange.response_headers],
@@ -51,7 +52,9 @@ def as_json(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Object:
     if tape.kind is Kind.STREAM:
         document |= _stream(tape, kept)
     else:
-        document["response"] = _value(b"".join(frame.data for frame in kept))
+        document["response"] = _value(b"".join(as_wire(kept)))
+    if any(frame.origin is Origin.CONVERTED for frame in kept):
+        document["upstream_body"] = _value(b"".join(as_converted(kept)))
     return document
 
 
@@ -92,15 +95,23 @@ def as_jsonl(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Iterato
 
 def as_wire(frames: Iterable[Frame]) -> Iterator[bytes]:
     """The body as the client got it."""
-    for frame in frames:
+    for frame in delivered(frames):
         yield frame.data
+
+
+def as_converted(frames: Iterable[Frame]) -> Iterator[bytes]:
+    """The body as the upstream sent it, as far as the client got it in another form."""
+    for frame in frames:
+        if frame.origin is Origin.CONVERTED:
+            yield frame.data
 
 
 def _stream(tape: Tape, frames: list[Frame]) -> Object:
     chunks: list[Object] = []
     times: list[int] = []
     payloads: list[Object] = []
-    for timed in timed_events(frames):
+    dialect = named(tape.dialect)
+    for timed in timed_events(frames, dialect):
         payload = load_object(timed.event.data)
         if payload is None and (timed.event.data or "").startswith("[DONE]"):
             continue
@@ -113,7 +124,7 @@ def _stream(tape: Tape, frames: list[Frame]) -> Object:
         if payload is not None:
             payloads.append(payload)
     return {
-        "response": named(tape.dialect).assemble(payloads),
+        "response": dialect.assemble(payloads),
         "chunks": chunks,
         "total_chunks": len(chunks),
         "stream_duration_ms": _ms(times[-1] - times[0]) if times else None,

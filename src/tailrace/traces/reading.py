@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tailrace.llm import Delta, Dialect
-from tailrace.sse import Decoder, Event
-from tailrace.tape import Frame, Origin
+from tailrace.sse import Event
+from tailrace.tape import Frame, Origin, Tape, delivered
 
 MAX_EVENT_BYTES = 256 * 1024 * 1024
 """Reading is more patient than relaying: what was recorded is shown, whatever its size."""
@@ -26,7 +26,7 @@ class TimedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The pace of the upstream's chunks. Times in nanoseconds; None where there are too few chunks to say."""
+    """The pace of the answer's chunks. Times in nanoseconds; None where there are too few chunks to say."""
 
     chunk_count: int
     first_chunk_latency_ns: int | None
@@ -36,11 +36,12 @@ class Pace:
     """The mean time between two chunks."""
 
 
-def timed_events(frames: Iterable[Frame]) -> Iterator[TimedEvent]:
-    """The events of a stream. One that the stream left unfinished comes last, marked `incomplete`."""
-    decoder = Decoder(max_event_bytes=MAX_EVENT_BYTES, flush_on_eof=True)
+def timed_events(frames: Iterable[Frame], dialect: Dialect) -> Iterator[TimedEvent]:
+    """The events that the client got, told apart as the dialect does. One that the stream left unfinished comes last,
+    marked `incomplete`."""
+    decoder = dialect.decoder(max_event_bytes=MAX_EVENT_BYTES, flush_on_eof=True)
     last: Frame | None = None
-    for frame in frames:
+    for frame in delivered(frames):
         last = frame
         for event in decoder.feed(frame.data):
             yield TimedEvent(frame.offset_ns, frame.origin, event)
@@ -56,10 +57,11 @@ def deltas(dialect: Dialect, events: Iterable[TimedEvent]) -> Iterator[tuple[Tim
             yield timed, delta
 
 
-def pace(frames: Iterable[Frame]) -> Pace:
-    """The pace of a tape."""
-    times = [frame.offset_ns for frame in frames if frame.origin is Origin.UPSTREAM]
-    if not times:
+def pace(tape: Tape) -> Pace:
+    """The pace of a tape, from its own counts: frames do not tell a chunk of an answer that Tailrace made from a
+    heartbeat."""
+    if tape.first_byte_ns is None or tape.last_byte_ns is None:
         return Pace(0, None, None, None)
-    duration = times[-1] - times[0]
-    return Pace(len(times), times[0], duration, duration // (len(times) - 1) if len(times) > 1 else None)
+    duration_ns, gap_count = tape.last_byte_ns - tape.first_byte_ns, tape.chunk_count - 1
+    average_gap_ns = duration_ns // gap_count if gap_count else None
+    return Pace(tape.chunk_count, tape.first_byte_ns, duration_ns, average_gap_ns)

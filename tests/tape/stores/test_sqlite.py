@@ -67,7 +67,11 @@ def asked(path: Path, sql: str) -> Any:
 def schema(connection: apsw.Connection) -> list[tuple[str, str, str]]:
     """What is in the file, without comments and layout."""
     rows = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name")
-    return [(kind, name, " ".join(re.sub(r"--.*", "", sql).split())) for kind, name, sql in rows]
+    return [(kind, name, _bare(sql)) for kind, name, sql in rows]
+
+
+def _bare(sql: str) -> str:
+    return re.sub(r" ?([,()]) ?", r"\1", " ".join(re.sub(r"--.*", "", sql).split()))
 
 
 # --- the format ------------------------------------------------------------------------------------------------
@@ -128,6 +132,34 @@ def test_an_older_format_is_brought_up_to_date(path: Path, monkeypatch: pytest.M
     assert asked(path, "PRAGMA user_version") == [(len(steps),)]
     assert asked(path, "SELECT id, note FROM tapes") == [(tape_id, None)]
     new.close()
+
+
+@pytest.mark.parametrize("read_only", [False, True], ids=["to write", "to read"])
+def test_a_library_of_format_1_opens_with_its_tapes_and_has_costs_from_then_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch, read_only: bool
+) -> None:
+    known = migrations()
+    with monkeypatch.context() as then:
+        then.setattr(sqlite, "migrations", lambda: known[:1])
+        old = SqliteStore(path)
+        tape_id = stored(old, b"data")
+        old.close()
+    assert asked(path, "PRAGMA user_version") == [(1,)]
+
+    new = SqliteStore(path, read_only=read_only)
+
+    assert asked(path, "PRAGMA user_version") == [(len(known),)]
+    assert data_of(new, tape_id) == [b"data"]
+    tape = new.tape(tape_id)
+    assert tape is not None
+    assert (tape.outcome, tape.cost_usd) == (Outcome.COMPLETE, None)
+    new.close()
+    again = SqliteStore(path)
+    again.pack([Packing(tape_id, summary=Summary(cost_usd=0.25))])
+    tape = again.tape(tape_id)
+    assert tape is not None
+    assert tape.cost_usd == 0.25
+    again.close()
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

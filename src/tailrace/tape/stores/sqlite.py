@@ -238,7 +238,7 @@ class SqliteStore:
             self._writer.execute(_Q["summarise_tape"], {
                 "key": key, "model": summary.model, "first_content_ns": summary.first_content_ns,
                 "input_tokens": summary.input_tokens, "output_tokens": summary.output_tokens,
-                "finish_reason": summary.finish_reason,
+                "finish_reason": summary.finish_reason, "cost_usd": summary.cost_usd,
             })  # fmt: skip
 
     def crash_abandoned(self) -> list[str]:

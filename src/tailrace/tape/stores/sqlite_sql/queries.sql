@@ -43,7 +43,8 @@ UPDATE exchanges SET request_body = :body, request_deflated = 1 WHERE tape_key =
 -- name: summarise_tape
 UPDATE tapes
 SET packed = 1, model = coalesce(:model, model), first_content_ns = :first_content_ns,
-    input_tokens = :input_tokens, output_tokens = :output_tokens, finish_reason = :finish_reason
+    input_tokens = :input_tokens, output_tokens = :output_tokens, finish_reason = :finish_reason,
+    cost_usd = :cost_usd
 WHERE key = :key;
 
 -- name: owners

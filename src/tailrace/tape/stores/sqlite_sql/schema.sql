@@ -29,7 +29,8 @@ CREATE TABLE tapes (
     input_tokens INTEGER,
     output_tokens INTEGER,
     finish_reason TEXT,
-    packed INTEGER NOT NULL DEFAULT 0
+    packed INTEGER NOT NULL DEFAULT 0,
+    cost_usd REAL
 );
 
 CREATE INDEX tapes_unfinished ON tapes (owner) WHERE owner IS NOT NULL;

@@ -1,0 +1,370 @@
+"""Getting an answer to begin: which upstream is asked, in which way, how often, and when the next one is.
+
+Rule: as long as nothing that has any output has gone to the client, another attempt is invisible to it; after that
+there is none. The last failure is what the client hears, in the upstream's own words where it had some.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+
+import anyio
+
+from tailrace.client.transport import READ_ERRORS, Response, broken
+from tailrace.errors import UpstreamBroken, UpstreamError, UpstreamUnreachable
+from tailrace.gateway import headers
+from tailrace.gateway.breaker import Breaker
+from tailrace.gateway.deadlines import Moments
+from tailrace.gateway.detection import MAX_REFUSAL_BYTES, REFUSALS, Ability, StreamingMemory, ability_in_refusal
+from tailrace.gateway.refusal import Refusal
+from tailrace.gateway.request import Request, asking_for_stream
+from tailrace.gateway.settings import Retry, Streaming
+from tailrace.gateway.upstream import Target
+from tailrace.llm import StreamWatch, watch_for
+from tailrace.tape import Outcome
+
+RETRIED = frozenset({408, 429, 500, 502, 503, 504, 529})
+"""The statuses after which asking again may help. 529 is Anthropic's for "overloaded"."""
+_BREAKING = frozenset({502, 503, 504})
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 section 9.2.2
+_STREAM_BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b": ", b":\n")
+MAX_HELD_BYTES = 256 * 1024
+"""How much of a stream is held back for its first output while there is another upstream to ask."""
+
+logger = logging.getLogger("tailrace.gateway")
+
+
+class Way(Enum):
+    """How the answer gets to the client."""
+
+    RELAY = "as it comes"
+    CONVERT = "whole, then in the form that the client asked for"
+
+
+@dataclass(slots=True)
+class Opened:
+    """An answer that has begun."""
+
+    target: Target
+    request: Request
+    """As it was put to the upstream."""
+    response: Response
+    way: Way
+    is_stream: bool
+    """Whether the upstream's answer is a stream."""
+    held: list[tuple[int, bytes]] = field(default_factory=list)
+    """What has been read already, each with its time."""
+    is_mislabelled: bool = False
+    """Whether the answer is an event stream that says it is something else."""
+    watch: StreamWatch | None = None
+    """It has seen what is held."""
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """The head's fields for the client."""
+        if not self.is_mislabelled:
+            return self.response.headers
+        others = [(name, value) for name, value in self.response.headers if name.lower() != "content-type"]
+        return [*others, ("content-type", "text/event-stream")]
+
+
+@dataclass(slots=True)
+class Failure(Exception):
+    """Why there is no answer."""
+
+    outcome: Outcome
+    refusal: Refusal
+    is_sent: bool = True
+    """Whether the upstream may have got the request."""
+
+
+class Attempts:
+    """All attempts at one request. `open` once."""
+
+    def __init__(
+        self,
+        request: Request,
+        targets: Sequence[Target],
+        retry: Retry,
+        memory: StreamingMemory,
+        breakers: Mapping[str, Breaker],
+        moments: Moments,
+    ) -> None:
+        self.target = targets[0]
+        """The one that is being asked."""
+        self.count = 0
+        self.is_open = False
+        """Whether an answer has begun: then deadlines are not this one's any more."""
+        self._request = request
+        self._targets = targets
+        self._retry = retry
+        self._memory = memory
+        self._breakers = breakers
+        self._moments = moments
+        self._scope: anyio.CancelScope | None = None
+        self._expired: Failure | None = None
+        self._left: Target | None = None
+        """One that asks for a longer wait than it is given."""
+
+    def expects_whole(self) -> Request | None:
+        """When the client wants a stream that the first upstream will hardly give: the request as it will be put.
+
+        Raises `Refusal` if it cannot be put, unless there is another upstream."""
+        try:
+            asks_for_stream = self._wants_stream_from(self.target)
+            if asks_for_stream and self._ability(self.target) is not Ability.ANSWERS_WHOLE:
+                return None
+            return self.target.request(asking_for_stream(self._request, asks_for_stream))
+        except Refusal:
+            if len(self._targets) > 1:
+                return None
+            raise
+
+    def expire(self, failure: Failure) -> None:
+        """A deadline of the current attempt has passed."""
+        if self._scope is not None and self._expired is None:
+            self._expired = failure
+            self._scope.cancel()
+
+    async def open(self) -> Opened:
+        """The first answer that may be given to the client. Raises `Failure` or `Refusal`."""
+        plan = [(target, number) for target in self._targets for number in range(self._retry.attempts)]
+        failure: Failure | Refusal | None = None
+        for place, (target, number) in enumerate(plan):
+            self.target = target
+            rest = [later for later in plan[place + 1 :] if later[0] is not self._left]
+            if target is self._left:
+                continue
+            wait_s = self._breakers[target.upstream.name].wait_s(time.monotonic())
+            if wait_s > 0:
+                message = f"{target.upstream.name} has failed again and again, and is left alone for {wait_s:.0f} s"
+                refusal = Refusal(503, "upstream_unavailable", message, "upstream_error", retry_after_s=int(wait_s) + 1)
+                failure = failure or Failure(Outcome.UPSTREAM_ERROR, refusal, is_sent=False)
+                continue
+            if number:
+                await anyio.sleep(self._backoff_s(number))
+            try:
+                opened = await self._once(target, rest)
+            except Failure as error:
+                failure = error
+                if error.is_sent and not self._may_repeat():
+                    break
+            except Refusal as refusal:
+                failure = refusal  # this upstream cannot take it; another one may
+            else:
+                self.is_open = True
+                return opened
+            if rest:
+                logger.info("%s: %s; the next attempt follows", target.upstream.name, failure)
+        assert failure is not None
+        raise failure
+
+    async def _once(self, target: Target, rest: Sequence[tuple[Target, int]]) -> Opened:
+        """One attempt. Raises `Failure` also for an answer after which another one, of the rest, is to be made."""
+        wants_stream = self._wants_stream_from(target)
+        opened = await self._ask(target, wants_stream)
+        held = opened.held
+        if opened.response.status in REFUSALS and self._is_auto(target):
+            body = await self._beginning(opened)
+            ability = ability_in_refusal(opened.response.status, body, asked_for_stream=wants_stream)
+            if ability is not None:
+                opened.response.close()
+                self._memory.note(target.upstream.name, target.model, ability, f"it answered {opened.response.status}")
+                opened = await self._ask(target, not wants_stream)
+                held = opened.held
+        if rest and not held and self._is_to_be_repeated(opened, target, rest):
+            opened.response.close()
+            message = f"{target.upstream.name} answered {opened.response.status}"
+            refusal = Refusal(opened.response.status, "upstream_error", message, "upstream_error")
+            raise Failure(Outcome.UPSTREAM_ERROR, refusal)
+        if self._is_auto(target) and opened.response.status < 300 and not opened.is_stream:
+            await self._sniff(opened)
+        if rest and opened.is_stream and self._request.is_api and opened.response.status < 400:
+            await self._hold(opened)
+        return opened
+
+    async def _ask(self, target: Target, wants_stream: bool) -> Opened:
+        """Puts the request. Raises `Failure`."""
+        request = target.request(asking_for_stream(self._request, wants_stream))
+        upstream = target.upstream
+        breaker = self._breakers[upstream.name]
+        breaker.begin()
+        self.count += 1
+        moments = self._moments
+        moments.asked_at_ns, moments.head_at_ns, moments.is_sent = time.perf_counter_ns(), 0, False
+        moments.first_asked_at_ns = moments.first_asked_at_ns or moments.asked_at_ns
+        try:
+            with self._attempt():
+                response = await upstream.open(request.method, request.upstream_path, request.headers, request.body)
+        except TimeoutError as error:
+            breaker.failed(time.monotonic())
+            refusal = Refusal(504, "connect_timeout", str(error), "timeout_error")
+            raise Failure(Outcome.TIMEOUT, refusal, is_sent=False) from error
+        except Failure:
+            breaker.failed(time.monotonic())
+            raise
+        except UpstreamError as error:
+            breaker.failed(time.monotonic())
+            code = "upstream_broken" if isinstance(error, UpstreamBroken) else "upstream_unreachable"
+            refusal = Refusal(502, code, str(error), "upstream_error")
+            is_sent = not isinstance(error, UpstreamUnreachable)
+            raise Failure(Outcome.UPSTREAM_ERROR, refusal, is_sent=is_sent) from error
+        except BaseException:
+            breaker.abandoned()
+            raise
+        self._moments.head_at_ns = time.perf_counter_ns()
+        if response.status in _BREAKING:
+            breaker.failed(time.monotonic())
+        else:
+            breaker.succeeded()
+        return self._judged(Opened(target, request, response, Way.RELAY, headers.is_stream(response.headers)))
+
+    def _judged(self, opened: Opened) -> Opened:
+        """Says how the answer gets to the client, and remembers what it shows of the upstream."""
+        request, target, status = self._request, opened.target, opened.response.status
+        if opened.is_stream:
+            opened.watch = watch_for(request.dialect, headers.coding(opened.response.headers))
+        if not request.is_api or not request.dialect.can_synthesise:
+            return opened
+        is_as_wanted = opened.is_stream == request.wants_stream
+        if target.upstream.adapter is not None:
+            opened.way = Way.RELAY if opened.is_stream and is_as_wanted and status < 400 else Way.CONVERT
+        elif target.streaming is not Streaming.NATIVE and not is_as_wanted and status < 300:
+            opened.way = Way.CONVERT
+        if self._is_auto(target) and status < 300 and opened.request.wants_stream:
+            ability = Ability.STREAMS if opened.is_stream else Ability.ANSWERS_WHOLE
+            why = "it answered a request for a stream with " + ("one" if opened.is_stream else "a whole answer")
+            self._memory.note(target.upstream.name, target.model, ability, why)
+        return opened
+
+    async def _beginning(self, opened: Opened) -> bytes:
+        """The body as far as it can be an error message; it is held."""
+        size = 0
+        with self._attempt():
+            try:
+                while size <= MAX_REFUSAL_BYTES and (chunk := await opened.response.read()):
+                    opened.held.append((time.perf_counter_ns(), chunk))
+                    size += len(chunk)
+            except READ_ERRORS:
+                pass  # whoever reads on will meet it again
+        return b"".join(chunk for _, chunk in opened.held)
+
+    async def _sniff(self, opened: Opened) -> None:
+        """Looks whether an answer is an event stream that does not say so."""
+        if opened.held:
+            return
+        with self._attempt():
+            try:
+                chunk = await opened.response.read()
+            except READ_ERRORS:
+                return
+        opened.held.append((time.perf_counter_ns(), chunk))
+        if chunk.startswith(_STREAM_BEGINNINGS):
+            opened.is_stream = opened.is_mislabelled = True
+            opened.way = Way.RELAY
+            self._judged(opened)
+            if opened.watch is not None:
+                opened.watch.feed(chunk, opened.held[0][0])
+
+    async def _hold(self, opened: Opened) -> None:
+        """Reads up to the first sign of work. Raises `Failure` when the stream fails before it."""
+        stream, name = opened.watch, opened.target.upstream.name
+        assert stream is not None
+        self._moments.watch = stream
+        size = 0
+        try:
+            with self._attempt():
+                while stream.progress_ns is None and stream.final is None and size <= MAX_HELD_BYTES:
+                    chunk = await opened.response.read()
+                    if not chunk:
+                        break
+                    now_ns = time.perf_counter_ns()
+                    stream.feed(chunk, now_ns)
+                    opened.held.append((now_ns, chunk))
+                    size += len(chunk)
+        except READ_ERRORS as error:
+            opened.response.close()
+            refusal = Refusal(502, "upstream_truncated", str(broken(error)), "upstream_error")
+            raise Failure(Outcome.TRUNCATED, refusal) from error
+        except BaseException:
+            opened.response.close()
+            raise
+        final = stream.final
+        if final is not None and final.error is not None:
+            opened.response.close()
+            raise Failure(Outcome.UPSTREAM_ERROR, Refusal(502, "upstream_error", final.error, "upstream_error"))
+        if stream.progress_ns is None and final is None and size <= MAX_HELD_BYTES:
+            opened.response.close()
+            message = f"{name} ended the stream before its first event"
+            raise Failure(Outcome.TRUNCATED, Refusal(502, "upstream_truncated", message, "upstream_error"))
+
+    @contextmanager
+    def _attempt(self) -> Iterator[None]:
+        """Within it, `expire` ends what is waited for, with its failure."""
+        self._expired = None
+        with anyio.CancelScope() as scope:
+            self._scope = scope
+            try:
+                yield
+            finally:
+                self._scope = None
+        if self._expired is not None:
+            raise self._expired
+
+    def _is_to_be_repeated(self, opened: Opened, target: Target, rest: Sequence[tuple[Target, int]]) -> bool:
+        if opened.response.status not in RETRIED or not self._may_repeat():
+            return False
+        wait_s = _retry_after_s(opened.response.headers)
+        if wait_s is None or wait_s <= self._retry.max_backoff_s:
+            return True
+        self._left = target
+        return any(other is not target for other, _ in rest)
+
+    def _may_repeat(self) -> bool:
+        """Whether the request may be put twice. A generation may; what else is sent, only its method says."""
+        return self._request.is_api or self._request.method in _IDEMPOTENT
+
+    def _backoff_s(self, number: int) -> float:
+        longest = min(self._retry.max_backoff_s, self._retry.backoff_s * 2.0 ** (number - 1))
+        return longest * random.uniform(0.5, 1)  # noqa: S311 - only to spread them
+
+    def _is_auto(self, target: Target) -> bool:
+        return self._request.is_api and target.streaming is Streaming.AUTO
+
+    def _ability(self, target: Target) -> Ability | None:
+        return self._memory.ability(target.upstream.name, target.model) if self._is_auto(target) else None
+
+    def _wants_stream_from(self, target: Target) -> bool:
+        """Whether this upstream is asked for a stream."""
+        wanted = self._request.wants_stream
+        if not self._request.is_api or not self._request.dialect.can_synthesise:
+            return wanted
+        name, mode, ability = target.upstream.name, target.streaming, self._ability(target)
+        if wanted and mode is Streaming.OFF:
+            raise Refusal(400, "streaming_off", f"streaming is off for {name} in Tailrace's configuration")
+        if mode is Streaming.PACED:
+            return False
+        if mode is Streaming.AUTO:
+            if ability is Ability.STREAM_ONLY:
+                return True
+            if ability is Ability.WHOLE_ONLY or (target.upstream.adapter is not None and ability is None):
+                return False
+        return wanted
+
+
+def _retry_after_s(fields: Sequence[tuple[str, str]]) -> float | None:
+    """What `Retry-After` says (RFC 9110 section 10.2.3: seconds or a date), in seconds from now."""
+    value = next((value for name, value in fields if name.lower() == "retry-after"), "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+    except ValueError:
+        return None

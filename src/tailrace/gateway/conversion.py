@@ -1,0 +1,89 @@
+"""An answer in another form than the upstream gave it: a whole one as a stream, a stream as a whole one.
+
+Pure functions; the exchange does the reading and the sending.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from tailrace.errors import WireError
+from tailrace.gateway.adapter import Whole
+from tailrace.gateway.pacing import schedule
+from tailrace.gateway.refusal import Refusal
+from tailrace.gateway.request import Request
+from tailrace.gateway.settings import Pace
+from tailrace.llm import Dialect, Identity
+from tailrace.llm.codec import Object, dumps, load_object
+from tailrace.llm.dialect import error_message, member, text, whole
+from tailrace.tape.ulid import new_id
+
+STREAM_FIELDS = (("content-type", "text/event-stream; charset=utf-8"),)
+
+_ID_PREFIXES = {
+    "openai-chat": "chatcmpl-",
+    "openai-completions": "cmpl-",
+    "openai-responses": "resp_",
+    "anthropic-messages": "msg_",
+}
+
+
+class Synthesis:
+    """One stream that is made here."""
+
+    def __init__(self, request: Request, identity: Identity | None = None) -> None:
+        dialect = request.dialect
+        self.identity = made = identity or Identity(
+            f"{_ID_PREFIXES.get(dialect.name, '')}{new_id().lower()}", request.model or "", int(time.time())
+        )
+        self.opening = dialect.opening(self.identity)
+        """What can be said before there is an answer."""
+        self.example: Object = {"id": made.id, "created": made.created, "model": made.model}
+        """What heartbeats are to look like."""
+        self._request = request
+
+    def pieces(self, answer: Object, pace: Pace) -> Iterator[tuple[float, bytes]]:
+        """The rest of the stream, each part with its time in seconds after the first."""
+        asked = load_object(self._request.body) or {}
+        include_usage = member(asked, "stream_options").get("include_usage") is True
+        return schedule(self._request.dialect.synthesise(answer, self.identity, include_usage=include_usage), pace)
+
+
+def identity_of(answer: Object) -> Identity | None:
+    """What an answer says of itself, if it says all of it."""
+    answer_id, model = text(answer.get("id")), text(answer.get("model"))
+    if answer_id is None or model is None:
+        return None
+    return Identity(
+        answer_id, model, whole(answer.get("created")) or whole(answer.get("created_at")) or int(time.time())
+    )
+
+
+def folded(dialect: Dialect, body: bytes) -> Whole:
+    """The answer that the bytes of a whole stream add up to."""
+    decoder = dialect.decoder(max_event_bytes=len(body) + 1, flush_on_eof=True)
+    try:
+        events = [*decoder.feed(body), *decoder.close()]
+    except WireError:
+        events = []
+    answer = dialect.assemble(payload for event in events if (payload := load_object(event.data)) is not None)
+    return Whole(200, (("content-type", "application/json"),), dumps(answer))
+
+
+def error_in(whole_answer: Whole, upstream: str) -> Refusal | None:
+    """The error that an answer is, by its status or under a success status; None for a good one."""
+    payload = load_object(whole_answer.body)
+    status = whole_answer.status
+    if status < 400 and payload is not None and not payload.get("error"):
+        return None
+    error = (payload or {}).get("error")
+    details = error if isinstance(error, dict) else {}
+    if error:
+        message = error_message(error)
+    elif status < 400:
+        message = f"{upstream} answered with something else than a JSON object"
+    else:
+        message = f"{upstream} answered {status}"
+    code = text(details.get("code")) or "upstream_error"
+    return Refusal(status if status >= 400 else 502, code, message, text(details.get("type")) or "upstream_error")

@@ -1,0 +1,129 @@
+"""The client's side of one exchange: the head, what Tailrace itself says on it, and whether anything may be said now.
+
+Rule: what is put in goes between the upstream's events, never into one, and never while a chunk is on its way.
+"""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+
+from tailrace.gateway.refusal import Send
+from tailrace.gateway.settings import Heartbeat
+from tailrace.llm import Dialect, HeartbeatStyle, StreamWatch
+from tailrace.llm.codec import Object, load_object
+from tailrace.tape import Origin, Recording
+
+TELL_S = 1.0
+"""How long a client that takes nothing is waited for when it is to be told of an error."""
+
+
+class Downstream:
+    """See the module. Public fields are read and, where the hot loop needs it, written by the exchange."""
+
+    def __init__(self, send: Send, dialect: Dialect, recording: Recording | None, heartbeat: Heartbeat) -> None:
+        self.send = send
+        self.is_committed = False
+        """Whether the head has been sent."""
+        self.status = 0
+        self.is_sending = False
+        """Whether a chunk is on its way: for as long as the client does not take it."""
+        self.sent_at_ns = 0
+        """When the last chunk went off."""
+        self.beating: anyio.Event | None = None
+        """Set while a heartbeat is on its way; wait for it before sending."""
+        self.heartbeat_count = 0
+        self.watch: StreamWatch | None = None
+        """What the upstream's bytes have been, when they are passed on."""
+        self.example: Object | None = None
+        """A payload of this stream, for heartbeats that are to look like it."""
+        self._is_stream = False
+        self._takes_heartbeats = False
+        self._last_put = b""
+        self._dialect = dialect
+        self._recording = recording
+        self._style = heartbeat.style
+        self._every_ns = int(heartbeat.every_s * 1e9)
+
+    async def start(self, status: int, fields: list[tuple[bytes, bytes]], *, is_stream: bool) -> None:
+        """Sends the head."""
+        self.is_committed, self.status = True, status
+        self._is_stream = is_stream
+        self._takes_heartbeats = is_stream and self._style is not HeartbeatStyle.OFF
+        self.sent_at_ns = time.perf_counter_ns()
+        await self.send({"type": "http.response.start", "status": status, "headers": fields})
+
+    async def put(self, data: bytes) -> None:
+        """Sends and records a part of the answer that was made here."""
+        if self.beating is not None:
+            await self.beating.wait()
+        self.is_sending = True
+        await self.send({"type": "http.response.body", "body": data, "more_body": True})
+        self.is_sending = False
+        self._last_put = data
+        self.sent_at_ns = now_ns = time.perf_counter_ns()
+        if self._recording is not None:
+            self._recording.write(data, now_ns, Origin.TAILRACE)
+
+    async def finish(self) -> None:
+        """Ends the answer properly."""
+        await self.send({"type": "http.response.body", "body": b""})
+
+    @property
+    def has_put(self) -> bool:
+        """Whether a part of the answer that was made here has been sent."""
+        return bool(self._last_put)
+
+    @property
+    def heartbeat_due_ns(self) -> int | None:
+        """When the client is to hear a heartbeat if it hears nothing else; None for never."""
+        return self.sent_at_ns + self._every_ns if self._takes_heartbeats else None
+
+    @property
+    def may_speak(self) -> bool:
+        """Whether something may be put in now."""
+        return self._is_stream and not self.is_sending and (self.watch is None or self.watch.between_events)
+
+    async def beat(self) -> None:
+        """Sends a heartbeat, if it may and there is one."""
+        if not self.may_speak or self.beating is not None:
+            return
+        watch = self.watch
+        example = self.example if watch is None else watch.first_payload
+        frame = self._dialect.heartbeat(self._style, example)
+        if not frame:
+            self._takes_heartbeats = False
+            return
+        if frame.startswith(b":") and watch is not None and watch.has_field_lines:
+            frame = frame.removesuffix(b"\n")  # one line end: a comment that ends no event
+        self.beating = anyio.Event()
+        try:
+            await self.send({"type": "http.response.body", "body": frame, "more_body": True})
+        finally:
+            self.beating.set()
+            self.beating = None
+        self.sent_at_ns = time.perf_counter_ns()
+        self.heartbeat_count += 1
+        if self._recording is not None:
+            self._recording.inject(frame)
+
+    async def tell(self, message: str, kind: str, code: str) -> bool:
+        """Puts in the API's error event; says whether it could."""
+        if not self.may_speak:
+            return False
+        frame = self._dialect.error_frame(message, kind, code, self._last_payload())
+        if frame:
+            with anyio.move_on_after(TELL_S):
+                await self.send({"type": "http.response.body", "body": frame, "more_body": True})
+                if self._recording is not None:
+                    self._recording.inject(frame)
+        return bool(frame)
+
+    def _last_payload(self) -> Object | None:
+        if self.watch is not None:
+            payloads = self.watch.last_payloads
+        else:
+            events = self._dialect.decoder().feed(self._last_put)
+            payloads = [payload for event in events if (payload := load_object(event.data))]
+        return payloads[-1] if payloads else self.example

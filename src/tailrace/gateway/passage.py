@@ -1,0 +1,120 @@
+"""The bytes of one answer on their way: from the upstream to the client, and then to the tape."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from tailrace.client.transport import Response
+from tailrace.gateway.attempts import Opened
+from tailrace.gateway.deadlines import Moments
+from tailrace.gateway.downstream import Downstream
+from tailrace.gateway.refusal import Refusal
+from tailrace.gateway.report import GAP_BUCKETS
+from tailrace.sse.boundary import without_byte_order_mark
+from tailrace.tape import Origin, Recording
+
+MAX_WHOLE_BYTES = 64 * 1024 * 1024
+"""The longest answer that is gathered to be converted."""
+
+_GAP_SHIFT = 20
+_LAST_GAP = GAP_BUCKETS - 1
+
+
+class Passage:
+    """Of one exchange."""
+
+    def __init__(self, down: Downstream, recording: Recording | None, moments: Moments) -> None:
+        self.is_stopped = False
+        """Set to end the passage: where there is always something to read, a cancellation does not get in."""
+        self.gaps = [0] * GAP_BUCKETS
+        """See `report`."""
+        self.chunk_count = 0
+        """How many chunks of the answer the client got."""
+        self.byte_count = 0
+        self._down = down
+        self._recording = recording
+        self._moments = moments
+
+    async def pump(self, response: Response) -> None:
+        """The hot loop: per chunk one read, one send, one append, and a look at the last bytes."""
+        down, recording, moments, gaps = self._down, self._recording, self._moments, self.gaps
+        read, send, clock, watch = response.read, down.send, time.perf_counter_ns, moments.watch
+        last_ns = 0
+        size = 0
+        try:
+            while chunk := await read():
+                if self.is_stopped:
+                    return
+                moments.read_at_ns = down.sent_at_ns = now_ns = clock()
+                if down.beating is not None:
+                    await down.beating.wait()
+                down.is_sending = True
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                down.is_sending = False
+                if watch is not None:
+                    watch.feed(chunk, now_ns)  # at once: where an error may be put in has to be known at any time
+                if recording is not None:
+                    recording.write(chunk, now_ns)
+                if last_ns:
+                    gaps[min((now_ns - last_ns >> _GAP_SHIFT).bit_length(), _LAST_GAP)] += 1
+                else:
+                    moments.first_byte_at_ns = moments.first_byte_at_ns or now_ns
+                    self.chunk_count += 1
+                last_ns = now_ns
+                size += len(chunk)
+        finally:
+            self.chunk_count += sum(gaps)
+            self.byte_count += size
+
+    async def pass_held(self, held: Iterable[tuple[int, bytes]]) -> None:
+        """Sends what was read, and looked at, before it was clear that it would be passed on."""
+        for read_at_ns, chunk in held:
+            if chunk:
+                self._count(chunk, read_at_ns)
+                self._down.is_sending = True
+                await self._down.send({"type": "http.response.body", "body": chunk, "more_body": True})
+                self._down.is_sending = False
+                if self._recording is not None:
+                    self._recording.write(chunk, read_at_ns)
+
+    async def put(self, data: bytes) -> None:
+        """Sends a part of the answer that was made here."""
+        await self._down.put(data)
+        self._count(data, self._down.sent_at_ns)
+
+    async def beginning(self, opened: Opened) -> list[tuple[int, bytes]]:
+        """What is held, without the byte order mark: in a stream that Tailrace has begun, one would be text."""
+        head = b"".join(chunk for _, chunk in opened.held)
+        while (rest := without_byte_order_mark(head)) is None and (chunk := await opened.response.read()):
+            if self._moments.watch is not None:
+                self._moments.watch.feed(chunk, time.perf_counter_ns())
+            head += chunk
+        return [(time.perf_counter_ns(), head if rest is None else rest)]
+
+    async def gather(self, opened: Opened) -> bytes:
+        """The whole answer, recorded as what was converted. Raises `Refusal` when it is too long."""
+        parts: list[bytes] = []
+        size = 0
+        for read_at_ns, chunk in opened.held:
+            self._keep(chunk, read_at_ns, parts)
+        while chunk := await opened.response.read():
+            self._moments.read_at_ns = now_ns = time.perf_counter_ns()
+            if self._moments.watch is not None:
+                self._moments.watch.feed(chunk, now_ns)
+            self._keep(chunk, now_ns, parts)
+            size += len(chunk)
+            if size > MAX_WHOLE_BYTES:
+                message = f"the answer has more than {MAX_WHOLE_BYTES} bytes, too many to be converted"
+                raise Refusal(502, "answer_too_large", message, "upstream_error")
+        return b"".join(parts)
+
+    def _count(self, chunk: bytes, at_ns: int) -> None:
+        self._moments.first_byte_at_ns = self._moments.first_byte_at_ns or at_ns
+        self.chunk_count += 1
+        self.byte_count += len(chunk)
+
+    def _keep(self, chunk: bytes, read_at_ns: int, parts: list[bytes]) -> None:
+        parts.append(chunk)
+        if self._recording is not None and chunk:
+            self._recording.write(chunk, read_at_ns, Origin.CONVERTED)
