@@ -114,10 +114,10 @@ def test_small_packets_are_sent_at_once_on_both_sides(inside: InProcess, upstrea
     answer.read_until(1)
 
     (to_client,) = inside.server.server_state.connections
-    session = inside.application._transport._session
-    assert session is not None
-    (to_upstream,) = session.connector._acquired
-    sockets = [protocol.transport.get_extra_info("socket") for protocol in (to_client, to_upstream)]
+    pool = inside.application._transport._pool
+    assert pool is not None
+    (to_upstream,) = pool._connections
+    sockets = [to_client.transport.get_extra_info("socket"), to_upstream._socket]
 
     assert [sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for sock in sockets] == [1, 1]
 

@@ -29,7 +29,12 @@ def test_an_address_that_others_can_reach_is_refused(host: str) -> None:
     with pytest.raises(ConfigError, match=f"server.host is {host}: without keys") as error:
         bind(host, 0)
 
-    assert error.value.hint == "use 127.0.0.1, and a proxy with access control in front where others need it"
+    assert error.value.hint == "`tailrace key create` makes the first key; or use 127.0.0.1"
+
+
+def test_with_keys_an_address_may_be_one_that_others_can_reach() -> None:
+    with bind("0.0.0.0", 0, has_keys=True) as listener:
+        assert listener.getsockname()[0] == "0.0.0.0"
 
 
 def test_a_port_in_use_is_said() -> None:
@@ -132,7 +137,7 @@ def test_every_mistake_is_one_line_and_a_hint(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         cases: dict[str, tuple[dict[str, object], list[str], dict[str, str], str, str]] = {
-            "host": ({}, ["--host", "0.0.0.0"], {}, "error: server.host is 0.0.0.0: ", "use 127.0.0.1"),
+            "host": ({}, ["--host", "0.0.0.0"], {}, "error: server.host is 0.0.0.0: ", "`tailrace key create`"),
             "port": ({}, ["--port", str(port)], {}, f"error: cannot listen on 127.0.0.1:{port}: ", "another program"),
             "library": ({"library": {"url": "sqlite:////proc/tapes.db"}}, [], {}, "error: ", ""),
             "scheme": ({"library": {"url": "mysql://x"}}, [], {}, "error: library.url is 'mysql://x'", "three slashes"),

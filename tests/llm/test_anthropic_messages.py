@@ -7,8 +7,10 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
+import anthropic
 import pytest
 
+from llm.oracles import message_events, message_sum, shared
 from tailrace.llm import Delta, DeltaKind, Facts, Final
 from tailrace.llm.anthropic_messages import MESSAGES
 from tailrace.sse import Decoder, Event, encode
@@ -101,6 +103,43 @@ def test_a_delta_is_text_reasoning_or_a_tools_input(payload: Json, found: list[D
     assert MESSAGES.deltas(event(payload)) == found
 
 
+# Whether it shows work
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        start(input_tokens=3),
+        block(0, "text", text=""),
+        delta(0, "text_delta", text="a"),
+        delta(0, "signature_delta", signature="s"),
+        said("content_block_stop", index=0),
+        said("message_delta", delta={"stop_reason": "end_turn"}),
+        said("message_stop"),
+        said("error", error={"message": "x"}),
+    ],
+)
+def test_blocks_pieces_and_ends_are_progress(payload: Json) -> None:
+    assert MESSAGES.is_progress(event(payload))
+    assert not MESSAGES.is_heartbeat(event(payload))
+
+
+@pytest.mark.parametrize("found", [event(said("ping")), Event("{}", "ping"), Event('{"type":"ping"}')])
+def test_a_ping_is_a_heartbeat(found: Event) -> None:
+    assert not MESSAGES.is_progress(found)
+    assert MESSAGES.is_heartbeat(found)
+
+
+@pytest.mark.parametrize("found", [event(delta(0, "input_json_delta", partial_json="")), Event("x"), Event("")])
+def test_an_empty_piece_and_what_cannot_be_read_are_neither(found: Event) -> None:
+    assert not MESSAGES.is_progress(found)
+    assert not MESSAGES.is_heartbeat(found)
+
+
+def test_an_end_that_cannot_be_read_is_progress_all_the_same() -> None:
+    assert MESSAGES.is_progress(Event("Overloaded", "error"))
+
+
 # What it says about the answer
 
 
@@ -111,6 +150,12 @@ def test_facts_come_from_the_start_the_delta_or_a_whole_body() -> None:
     body = {"model": "m", "stop_reason": "tool_use", "usage": {"input_tokens": 12, "output_tokens": 6}}
     assert MESSAGES.facts(body) == Facts("m", "tool_use", 12, 6)
     assert MESSAGES.facts(said("ping")) == Facts()
+
+
+def test_cached_tokens_are_counted_beside_the_input() -> None:
+    usage = {"input_tokens": 3, "cache_read_input_tokens": 9, "output_tokens_details": {"thinking_tokens": 2}}
+    found = MESSAGES.facts({"usage": usage})
+    assert found == Facts(input_tokens=3, reasoning_tokens=2, cached_input_tokens=9, is_cache_counted=False)
 
 
 # What it adds up to
@@ -202,6 +247,80 @@ def test_usage_is_cumulative_and_a_null_takes_nothing_away() -> None:
     assert message["stop_reason"] == "end_turn"
 
 
+def test_a_null_usage_that_is_new_is_kept_as_it_is() -> None:
+    ending = said("message_delta", delta={}, usage={"cache_creation_input_tokens": None})
+    assert MESSAGES.assemble([start(input_tokens=1), ending])["usage"] == {
+        "input_tokens": 1,
+        "cache_creation_input_tokens": None,
+    }
+
+
+def test_what_the_end_says_beside_the_reason_is_kept_and_a_null_takes_nothing_away() -> None:
+    ending = {"stop_reason": "tool_use", "stop_sequence": None, "container": {"id": "c"}}
+    message = MESSAGES.assemble(
+        [
+            start(),
+            said("message_delta", delta=ending, context_management={"applied_edits": []}),
+            said("message_delta", delta={"stop_reason": "end_turn", "container": None}),
+        ]
+    )
+    assert (message["stop_reason"], message["container"]) == ("end_turn", {"id": "c"})
+    assert message["context_management"] == {"applied_edits": []}
+    assert "delta" not in message
+
+
+def test_a_compaction_is_replaced_as_a_whole() -> None:
+    assert content(block(0, "compaction", content=None), delta(0, "compaction_delta", content="short")) == [
+        {"type": "compaction", "content": "short"}
+    ]
+
+
+@pytest.mark.parametrize("pieces", [["[1, ", "2]"], ['"x"'], ["3"]])
+def test_an_input_that_is_no_object_is_parsed_too(pieces: list[str]) -> None:
+    deltas = [delta(0, "input_json_delta", partial_json=piece) for piece in pieces]
+    assert content(block(0, "tool_use", input={}), *deltas)[0]["input"] == json.loads("".join(pieces))
+
+
+def test_an_error_in_the_stream_is_a_part_of_the_message() -> None:
+    error = {"type": "overloaded_error", "message": "Overloaded"}
+    assert MESSAGES.assemble([start(), said("error", error=error)])["error"] == error
+
+
+@pytest.mark.parametrize("name", ["whole", "cut"])
+def test_a_stream_adds_up_to_what_the_anthropic_sdk_makes_of_it(name: str) -> None:
+    stream = [
+        start(input_tokens=12, output_tokens=1, cache_read_input_tokens=3),
+        block(0, "thinking", thinking="", signature=""),
+        delta(0, "thinking_delta", thinking="Let "),
+        said("ping"),
+        delta(0, "thinking_delta", thinking="me"),
+        delta(0, "signature_delta", signature="abc"),
+        delta(0, "signature_delta", signature="xyz"),
+        block(1, "text", text="", citations=None),
+        delta(1, "text_delta", text="Hel"),
+        delta(1, "citations_delta", citation={"type": "char_location", "cited_text": "x"}),
+        delta(1, "text_delta", text="lo"),
+        block(2, "tool_use", id="toolu_1", name="look", input={}),
+        delta(2, "input_json_delta", partial_json=""),
+        delta(2, "input_json_delta", partial_json='{"at": '),
+        delta(2, "input_json_delta", partial_json="[1]}"),
+        said("content_block_stop", index=2),
+        block(3, "redacted_thinking", data="xx"),
+        said("message_delta", delta={"stop_reason": "tool_use", "stop_sequence": None}, usage={"output_tokens": 9}),
+    ]
+    stream = stream if name == "whole" else stream[:10]
+    ours, theirs = MESSAGES.assemble(stream), message_sum(stream)
+    assert shared(ours, theirs) == shared(theirs, ours)
+    assert len(ours["content"]) == len(theirs["content"])
+
+
+def test_where_the_sdk_guesses_the_end_of_an_input_that_was_cut_the_text_is_kept() -> None:
+    stream = [start(), block(0, "tool_use", id="t", name="look", input={})]
+    stream.append(delta(0, "input_json_delta", partial_json='{"sum": 12'))  # 12, or 1200?
+    assert MESSAGES.assemble(stream)["content"][0]["input"] == '{"sum": 12'
+    assert message_sum(stream)["content"][0]["input"] == {"sum": 12}
+
+
 def test_a_message_that_was_cut_has_what_came_and_no_stop_reason() -> None:
     message = MESSAGES.assemble([start(input_tokens=12), block(0, "text", text=""), delta(0, "text_delta", text="Hel")])
     assert message["content"] == [{"type": "text", "text": "Hel"}]
@@ -253,6 +372,12 @@ def test_the_error_frame_is_an_event_named_error_in_anthropics_shape() -> None:
         "error": {"type": "upstream_error", "message": "it was cut", "code": "upstream_truncated"},
     }
     assert MESSAGES.final(found) == Final("it was cut")
+
+
+def test_the_error_frame_is_an_error_to_the_anthropic_sdk() -> None:
+    stream = encode(event(start())) + MESSAGES.error_frame("it was cut", "api_error", "cut_code", start())
+    with pytest.raises(anthropic.APIStatusError, match="it was cut"):
+        message_events(stream)
 
 
 def test_the_error_body_has_anthropics_shape() -> None:

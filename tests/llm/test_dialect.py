@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from tailrace.llm.dialect import error_message, member, objects, openai_error, text, whole
+from tailrace.errors import EventTooLarge
+from tailrace.llm import Facts
+from tailrace.llm.dialect import error_message, member, merged, objects, openai_error, sse_decoder, text, whole
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,19 @@ def test_objects_are_picked_out_of_a_list(value: object, found: list[object]) ->
 @pytest.mark.parametrize(("value", "found"), [({"a": {"b": 1}}, {"b": 1}), ({"a": 7}, {}), ({}, {})])
 def test_a_member_that_is_no_object_is_an_empty_one(value: dict[str, object], found: dict[str, object]) -> None:
     assert member(value, "a") == found
+
+
+def test_of_several_facts_the_last_that_was_given_of_each_counts() -> None:
+    first = Facts("m", None, 3, 1, None, 5, is_cache_counted=False)
+    assert merged([first, Facts(output_tokens=0, reasoning_tokens=2), Facts(finish_reason="stop")]) == Facts(
+        "m", "stop", 3, 0, 2, 5, is_cache_counted=False
+    )
+    assert merged([]) == Facts()
+
+
+def test_a_decoder_of_event_streams_has_the_bound_that_it_is_given() -> None:
+    decoder = sse_decoder(max_event_bytes=8, flush_on_eof=True)
+    assert decoder.feed(b"data: a") == []
+    assert [event.data for event in decoder.close()] == ["a"]
+    with pytest.raises(EventTooLarge):
+        sse_decoder(max_event_bytes=8).feed(b"data: " + b"x" * 9)

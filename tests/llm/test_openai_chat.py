@@ -1,59 +1,21 @@
-"""Chat completions and text completions: what ends them, what they say, and what they add up to.
-
-Where the `openai` SDK has an opinion about the sum of a stream, it is asked.
-"""
+"""Chat completions and text completions: what ends them, what they say, and Tailrace's own events."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any
 
 import httpx2
 import openai
 import pytest
-from llm.oracles import chat_sum, shared
 
+from llm.chunks import call, chunk, event
 from tailrace.llm import Delta, DeltaKind, Facts, Final
 from tailrace.llm.openai_chat import CHAT, COMPLETIONS
-from tailrace.sse import Decoder, Event
+from tailrace.sse import Decoder, Event, encode
 
 Json = dict[str, Any]
-
-
-def chunk(delta: Json | None = None, *, index: int = 0, **choice: Any) -> Json:
-    """One chunk with one choice."""
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1795149150,
-        "model": "m",
-        "choices": [{"index": index, "delta": {} if delta is None else delta, "finish_reason": None, **choice}],
-    }
-
-
-def event(payload: object) -> Event:
-    return Event(payload if isinstance(payload, str) else json.dumps(payload))
-
-
-def call(index: int | None, **fields: Any) -> Json:
-    """A chunk with a piece of a tool call."""
-    piece = {name: value for name, value in fields.items() if name in ("id", "type")}
-    function = {name: value for name, value in fields.items() if name in ("name", "arguments")}
-    return chunk({"tool_calls": [{**({} if index is None else {"index": index}), **piece, "function": function}]})
-
-
-def message(chunks: list[Json], choice: int = 0) -> Json:
-    found: Json = CHAT.assemble(chunks)["choices"][choice]["message"]
-    return found
-
-
-def calls(chunks: list[Json]) -> list[tuple[str | None, str, str]]:
-    return [
-        (found.get("id"), found["function"]["name"], found["function"]["arguments"])
-        for found in message(chunks)["tool_calls"]
-    ]
 
 
 # Its end
@@ -74,10 +36,30 @@ def calls(chunks: list[Json]) -> list[tuple[str | None, str, str]]:
         (None, None),
         ('{"error', None),
         ('["error"]', None),
+        ('{"object":"error","message":"overloaded","code":400}', Final("overloaded")),
+        ('{"choices":[{"delta":{},"finish_reason":"error"}]}', Final("an error without a message")),
+        ('{"choices":[{"finish_reason":"error","error":{"message":"gone"}}]}', Final("gone")),
     ],
 )
 def test_done_ends_a_stream_and_an_error_object_ends_it_badly(data: str | None, final: Final | None) -> None:
     assert CHAT.final(Event(data)) == final
+
+
+@pytest.mark.parametrize(
+    ("data", "final"),
+    [
+        ('{"message":"overloaded"}', Final("overloaded")),
+        ("overloaded", Final("overloaded")),
+        ('{"error":{"message":"overloaded"}}', Final("overloaded")),
+    ],
+)
+def test_an_event_named_error_ends_it_badly_whatever_is_in_it(data: str, final: Final) -> None:
+    assert CHAT.final(Event(data, "error")) == final
+    assert any(marker in encode(Event(data, "error")) for marker in CHAT.markers)
+
+
+def test_an_error_event_that_was_cut_inside_its_data_is_no_end() -> None:
+    assert CHAT.final(Event('{"mess', "error", incomplete=True)) is None
 
 
 @pytest.mark.parametrize("text", ["data: [DONE]", "[DONE]", '{"error": {"message": "no"}}', '"error"', "error"])
@@ -144,6 +126,52 @@ def test_what_is_no_chunk_has_no_pieces(data: str | None) -> None:
     assert CHAT.deltas(Event(data)) == []
 
 
+# Whether it shows work
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        chunk({"content": "a"}),
+        chunk({"content": " "}),
+        chunk({"reasoning": "a"}),
+        chunk({"role": "assistant", "content": "a"}),
+        call(0, id="a", name="look", arguments=""),
+        chunk({"audio": {"id": "a"}}),
+        chunk(finish_reason="stop"),
+        chunk(logprobs={"content": []}),
+        {"choices": [{"index": 0, "text": "a"}]},
+        {"choices": [], "usage": {"prompt_tokens": 3}},
+        {"error": {"message": "gone"}},
+        "[DONE]",
+    ],
+)
+def test_output_reasons_usage_and_ends_are_progress(payload: object) -> None:
+    assert CHAT.is_progress(event(payload))
+    assert not CHAT.is_heartbeat(event(payload))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        chunk(),
+        chunk({"content": ""}),
+        chunk({"content": "\u200b"}),
+        {**chunk(), "usage": {"prompt_tokens": 3, "completion_tokens": 0}},
+        {"choices": [{"index": 0, "text": "", "finish_reason": None}]},
+    ],
+)
+def test_an_upstreams_heartbeat_is_no_progress(payload: object) -> None:
+    assert not CHAT.is_progress(event(payload))
+    assert CHAT.is_heartbeat(event(payload))
+
+
+@pytest.mark.parametrize("payload", [chunk({"role": "assistant", "content": ""}), {"choices": []}, "ping", ""])
+def test_what_comes_before_the_first_output_is_neither(payload: object) -> None:
+    assert not CHAT.is_progress(event(payload))
+    assert not CHAT.is_heartbeat(event(payload))
+
+
 # What it says about the answer
 
 
@@ -153,6 +181,28 @@ def test_facts_come_from_whichever_event_has_them() -> None:
     assert CHAT.facts(chunk(finish_reason="length")) == Facts(model="m", finish_reason="length")
     assert CHAT.facts({"model": "m", "choices": [], "usage": usage}) == Facts("m", None, 33, 6)
     assert CHAT.facts({"choices": [{"finish_reason": "stop"}], "usage": None}) == Facts(finish_reason="stop")
+
+
+def test_reasoning_and_cached_tokens_are_where_the_upstream_has_them() -> None:
+    details = {
+        "completion_tokens_details": {"reasoning_tokens": 4},
+        "prompt_tokens_details": {"cached_tokens": 0},
+        "prompt_cache_hit_tokens": 7,
+    }
+    assert CHAT.facts({"usage": details}) == Facts(reasoning_tokens=4, cached_input_tokens=0)
+    assert CHAT.facts({"usage": {"prompt_cache_hit_tokens": 7}}) == Facts(cached_input_tokens=7)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"choices": [{"finish_reason": "stop", "usage": {"prompt_tokens": 3}}]},
+        {"choices": [{"finish_reason": "stop"}], "x_groq": {"usage": {"prompt_tokens": 3}}},
+    ],
+    ids=["Moonshot", "Groq"],
+)
+def test_usage_is_found_where_vendors_hide_it(payload: Json) -> None:
+    assert CHAT.facts(payload) == Facts(finish_reason="stop", input_tokens=3)
 
 
 def test_empty_names_and_wrong_types_are_no_facts() -> None:

@@ -1,10 +1,9 @@
-"""The Responses API: its final events, its pieces, and a response that was cut before its final event."""
+"""The Responses API: its final events, its pieces, and Tailrace's own events."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any
 
 import httpx2
@@ -24,17 +23,6 @@ def said(kind: str, **fields: Any) -> Json:
 
 def event(payload: Json) -> Event:
     return Event(json.dumps(payload), str(payload["type"]))
-
-
-def without_its_end(payloads: list[Json]) -> list[Json]:
-    """The stream as it is when it is cut: neither an item nor the response has been said to be done."""
-    cut = [payload for payload in payloads if not payload["type"].endswith((".done", ".completed"))]
-    assert 0 < len(cut) < len(payloads)
-    return cut
-
-
-def text_of(response: Json) -> list[str]:
-    return [part["text"] for item in response["output"] for part in item["content"]]
 
 
 # Its end
@@ -112,6 +100,45 @@ def test_what_repeats_the_text_or_is_none_has_no_pieces(payload: Json) -> None:
     assert RESPONSES.deltas(Event(json.dumps(payload))) == []
 
 
+@pytest.mark.parametrize("kind", ["response.mcp_call_arguments.delta", "response.code_interpreter_call_code.delta"])
+def test_the_input_of_built_in_tools_is_a_tools_input_too(kind: str) -> None:
+    assert RESPONSES.deltas(event(said(kind, delta="x"))) == [Delta(DeltaKind.TOOL, "x")]
+
+
+# Whether it shows work
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        said("response.created", response={"status": "in_progress"}),
+        said("response.output_item.added", item={"type": "reasoning"}),
+        said("response.output_text.delta", delta="a"),
+        said("response.audio.delta", delta="AAAA"),
+        said("response.web_search_call.searching"),
+        said("response.completed", response={}),
+        said("error", message="x"),
+        said("response.of_another_version"),
+    ],
+)
+def test_items_pieces_and_ends_are_progress(payload: Json) -> None:
+    assert RESPONSES.is_progress(event(payload))
+    assert RESPONSES.is_progress(Event(json.dumps(payload)))
+    assert not RESPONSES.is_heartbeat(event(payload))
+
+
+@pytest.mark.parametrize("kind", ["keepalive", "ping", "response.keepalive", "response.in_progress", "response.queued"])
+def test_what_is_said_while_nothing_happens_is_none(kind: str) -> None:
+    assert not RESPONSES.is_progress(event(said(kind, sequence_number=3)))
+    assert RESPONSES.is_heartbeat(event(said(kind))) == (kind not in ("response.in_progress", "response.queued"))
+
+
+@pytest.mark.parametrize("found", [event(said("response.output_text.delta", delta="")), Event("x"), Event("")])
+def test_an_empty_piece_and_what_cannot_be_read_are_none_either(found: Event) -> None:
+    assert not RESPONSES.is_progress(found)
+    assert not RESPONSES.is_heartbeat(found)
+
+
 # What it says about the answer
 
 
@@ -122,129 +149,21 @@ def test_facts_come_from_the_response_in_an_event_or_from_a_whole_body() -> None
     assert RESPONSES.facts(body) == Facts("m", "completed", 33, 6)
 
 
+def test_reasoning_and_cached_tokens_are_in_the_details() -> None:
+    usage = {"output_tokens_details": {"reasoning_tokens": 4}, "input_tokens_details": {"cached_tokens": 2}}
+    assert RESPONSES.facts({"usage": usage}) == Facts(reasoning_tokens=4, cached_input_tokens=2)
+
+
+@pytest.mark.parametrize("odd", [said("response.completed", response="x"), {"type": ["error"]}, said("error", error=3)])
+def test_what_no_api_should_send_is_survived(odd: Json) -> None:
+    assert RESPONSES.facts(odd) == Facts()
+    assert RESPONSES.deltas(Event(json.dumps(odd))) == []
+    RESPONSES.final(Event(json.dumps(odd)))
+
+
 @pytest.mark.parametrize("status", ["queued", "in_progress"])
 def test_a_response_that_is_not_over_has_no_finish_reason(status: str) -> None:
     assert RESPONSES.facts(said("response.created", response={"model": "m", "status": status})) == Facts("m")
-
-
-# What it adds up to
-
-
-def test_the_final_event_has_the_whole_response(payloads: Callable[[str], list[Json]]) -> None:
-    stream = payloads("openai-responses")
-    assert RESPONSES.assemble(stream) == stream[-1]["response"]
-    assert text_of(RESPONSES.assemble(stream)) == ["1. Count to five:"]
-
-
-@pytest.mark.parametrize("kind", ["response.completed", "response.incomplete", "response.failed"])
-def test_the_final_event_is_believed_against_the_pieces(kind: str) -> None:
-    whole = {"id": "r", "output": [{"type": "message", "content": [{"type": "output_text", "text": "Hallo"}]}]}
-    stream = [said("response.output_text.delta", output_index=0, delta="Hello"), said(kind, response=whole)]
-    assert RESPONSES.assemble(stream) == whole
-
-
-def test_a_real_stream_that_was_cut_has_the_text_that_came(payloads: Callable[[str], list[Json]]) -> None:
-    stream = payloads("openai-responses")
-    response = RESPONSES.assemble(without_its_end(stream))
-    assert response["id"] == stream[-1]["response"]["id"]
-    assert response["status"] == "in_progress"
-    assert text_of(response) == ["1. Count to five:"]
-    assert response["output"][0]["role"] == "assistant"
-
-
-def test_a_cut_stream_of_many_items_has_each_in_its_place_with_what_came_of_it() -> None:
-    stream = [
-        said("response.created", response={"id": "r", "status": "in_progress", "output": []}),
-        said("response.output_item.added", output_index=0, item={"type": "reasoning", "id": "rs", "summary": []}),
-        said("response.reasoning_summary_part.added", output_index=0, summary_index=0, part={"type": "summary_text"}),
-        said("response.reasoning_summary_text.delta", output_index=0, summary_index=0, delta="Let "),
-        said("response.reasoning_summary_text.delta", output_index=0, summary_index=0, delta="me"),
-        said("response.reasoning_summary_part.added", output_index=0, summary_index=1, part={"type": "summary_text"}),
-        said("response.reasoning_summary_text.delta", output_index=0, summary_index=1, delta="see"),
-        said("response.output_item.added", output_index=1, item={"type": "message", "id": "msg", "content": []}),
-        said("response.content_part.added", output_index=1, content_index=0, part={"type": "output_text", "text": ""}),
-        said("response.output_text.delta", output_index=1, content_index=0, delta="Hel"),
-        said("response.content_part.added", output_index=1, content_index=1, part={"type": "refusal", "refusal": ""}),
-        said(
-            "response.output_item.added",
-            output_index=2,
-            item={"type": "function_call", "call_id": "c", "name": "look", "arguments": ""},
-        ),
-        said("response.function_call_arguments.delta", output_index=2, delta='{"at":'),
-        said("response.output_text.delta", output_index=1, content_index=0, delta="lo"),
-        said("response.refusal.delta", output_index=1, content_index=1, delta="No"),
-        said("response.function_call_arguments.delta", output_index=2, delta="1"),
-    ]
-    assert RESPONSES.assemble(stream)["output"] == [
-        {
-            "type": "reasoning",
-            "id": "rs",
-            "summary": [{"type": "summary_text", "text": "Let me"}, {"type": "summary_text", "text": "see"}],
-        },
-        {
-            "type": "message",
-            "id": "msg",
-            "content": [{"type": "output_text", "text": "Hello"}, {"type": "refusal", "refusal": "No"}],
-        },
-        {"type": "function_call", "call_id": "c", "name": "look", "arguments": '{"at":1'},
-    ]
-
-
-def test_items_are_told_apart_by_their_ids_when_the_upstream_does_not_number_them() -> None:
-    stream = [
-        said("response.output_item.added", item={"type": "message", "id": "a", "content": []}),
-        said("response.output_item.added", item={"type": "message", "id": "b", "content": []}),
-        said("response.output_text.delta", item_id="b", delta="B"),
-        said("response.output_text.delta", item_id="a", delta="A"),
-    ]
-    assert [item["content"][0]["text"] for item in RESPONSES.assemble(stream)["output"]] == ["A", "B"]
-
-
-def test_a_done_item_is_believed_against_its_pieces() -> None:
-    item = {"type": "message", "id": "a", "content": [{"type": "output_text", "text": "Hallo"}]}
-    stream = [
-        said("response.output_text.delta", output_index=0, item_id="a", delta="Hello"),
-        said("response.output_item.done", output_index=0, item=item),
-    ]
-    assert RESPONSES.assemble(stream)["output"] == [item]
-
-
-def test_pieces_of_an_item_that_was_never_announced_are_not_lost() -> None:
-    stream = [
-        said("response.output_text.delta", delta="Hello"),
-        said("response.custom_tool_call_input.delta", output_index=1, delta="SELECT"),
-    ]
-    assert RESPONSES.assemble(stream)["output"] == [
-        {"type": "message", "content": [{"type": "output_text", "text": "Hello"}]},
-        {"type": "custom_tool_call", "input": "SELECT"},
-    ]
-
-
-def test_putting_together_does_not_change_the_events(payloads: Callable[[str], list[Json]]) -> None:
-    stream = payloads("openai-responses")
-    before = deepcopy(stream)
-    RESPONSES.assemble(stream)
-    RESPONSES.assemble(without_its_end(stream))
-    assert stream == before
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [
-        said("response.output_item.added", output_index=0, item={"content": ["x", None], "type": "message"}),
-        said("response.output_item.added", item={"id": ["x"], "content": "x"}),
-        said("response.output_text.delta", output_index="0", content_index=10**15, item_id={}, delta=3),
-        said("response.content_part.added", output_index=-1, part="x"),
-        said("response.completed", response="x"),
-        {"type": ["error"]},
-    ],
-)
-def test_what_no_api_should_send_is_survived(odd: Json) -> None:
-    good = said("response.output_text.delta", output_index=0, content_index=0, delta="Hi")
-    assert "Hi" in json.dumps(RESPONSES.assemble([odd, good]))
-    RESPONSES.facts(odd)
-    RESPONSES.deltas(Event(json.dumps(odd)))
-    RESPONSES.final(Event(json.dumps(odd)))
 
 
 # Tailrace's own errors
@@ -265,6 +184,16 @@ def test_the_error_frame_ends_the_stream_badly_for_a_later_reader_too() -> None:
     (found,) = Decoder().feed(RESPONSES.error_frame("it was cut", "server_error", "code"))
     assert found.event == "error"
     assert RESPONSES.final(found) == Final("it was cut")
+
+
+@pytest.mark.parametrize(
+    ("last", "number"), [(None, 0), ({}, 0), ({"sequence_number": "x"}, 0), ({"sequence_number": 7}, 8)]
+)
+def test_the_error_frame_has_the_number_after_the_last_events(last: Json | None, number: int) -> None:
+    (found,) = Decoder().feed(RESPONSES.error_frame("it was cut", "server_error", "code", last))
+    payload = json.loads(found.data or "")
+    assert payload["sequence_number"] == number
+    assert {"type", "sequence_number", "code", "message", "param"} <= set(payload)
 
 
 def test_the_error_body_has_openais_shape() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tailrace.llm import summarise
+from tailrace.llm import Price, summarise
 from tailrace.llm.openai_chat import CHAT
 from tailrace.tape import Frame, Kind, Origin, Outcome, Summary, Tape
 
@@ -223,3 +223,72 @@ def test_what_cannot_be_read_does_not_hide_what_can(chunk: bytes) -> None:
     assert summary_of([chunk, b"\n\n", text("Hello"), chunk, b"\n\n", STOP, USAGE, DONE]) == Summary(
         "m", 30 * MS, 33, 6, "stop"
     )
+
+
+# What was converted
+
+
+def made(*sent: tuple[Origin, bytes]) -> list[Frame]:
+    return [Frame(number, number * 10 * MS, origin, data) for number, (origin, data) in enumerate(sent, 1)]
+
+
+UPSTREAMS_ANSWER = json.dumps(
+    {"model": "m", "choices": [], "usage": {"prompt_tokens": 33, "completion_tokens": 6}}
+).encode()
+
+
+def test_of_a_stream_that_tailrace_made_the_times_are_the_clients_and_the_tokens_the_upstreams() -> None:
+    opening = said({"model": "m", "choices": [{"delta": {"role": "assistant", "content": ""}}]})
+    sent = made(
+        (Origin.TAILRACE, opening),
+        (Origin.CONVERTED, UPSTREAMS_ANSWER[:20]),
+        (Origin.CONVERTED, UPSTREAMS_ANSWER[20:]),
+        (Origin.TAILRACE, text("Hello")),
+        (Origin.TAILRACE, STOP),
+        (Origin.TAILRACE, DONE),
+    )
+    assert summarise(tape("openai-chat"), b"", sent) == Summary("m", 40 * MS, 33, 6, "stop")
+
+
+def test_of_a_stream_that_was_folded_the_answer_is_what_the_client_got() -> None:
+    body = json.dumps({"model": "m", "choices": [{"finish_reason": "stop"}]}).encode()
+    sent = made((Origin.CONVERTED, text("Hello")), (Origin.CONVERTED, USAGE + DONE), (Origin.TAILRACE, body))
+    assert summarise(tape("openai-chat", kind=Kind.NORMAL), b"", sent) == Summary("m", None, 33, 6, "stop")
+
+
+# Other framings
+
+
+def test_lines_of_json_are_read_as_a_stream_or_as_a_body() -> None:
+    lines = [
+        b'{"model":"m","response":"","thinking":"so"}\n',
+        b'{"model":"m","response":"Hel"}\n',
+        b'{"model":"m","response":"","done":true,"done_reason":"stop","prompt_eval_count":9,"eval_count":4}\n',
+    ]
+    assert summary_of(lines, "ollama") == Summary("m", 20 * MS, 9, 4, "stop")
+    for body in (b"".join(lines), lines[-1]):
+        assert summarise(tape("ollama", kind=Kind.NORMAL), b"", frames([body])) == Summary("m", None, 9, 4, "stop")
+
+
+def test_a_list_of_answers_in_one_body_is_read_too() -> None:
+    parts = [{"modelVersion": "g"}, {"usageMetadata": {"promptTokenCount": 4, "candidatesTokenCount": 2}}]
+    body = json.dumps(parts).encode()
+    assert summarise(tape("gemini", kind=Kind.NORMAL), b"", frames([body])) == Summary("g", None, 4, 2, None)
+
+
+def test_a_stream_without_a_terminal_event_has_a_summary_all_the_same() -> None:
+    part = {"candidates": [{"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP"}], "modelVersion": "g"}
+    assert summary_of([said(part)], "gemini") == Summary("g", 10 * MS, None, None, "STOP")
+
+
+# The cost
+
+
+def test_the_cost_is_by_the_price_of_the_model_that_answered() -> None:
+    prices = [("m", Price(1.0, 10.0)), ("*", Price(100.0, 100.0))]
+    sent = frames([text("Hello"), STOP, USAGE, DONE])
+    assert summarise(tape("openai-chat", model="asked"), b"", sent, prices=prices).cost_usd == pytest.approx(
+        (33 * 1.0 + 6 * 10.0) / 1e6
+    )
+    assert summarise(tape("openai-chat"), b"", sent, prices=[("other", Price(1.0, 1.0))]).cost_usd is None
+    assert summarise(tape("openai-chat"), b"", sent).cost_usd is None

@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 import tailrace
@@ -22,12 +22,11 @@ from tailrace.gateway.gateway import Gateway
 from tailrace.gateway.keys import Keys, keys_path
 from tailrace.gateway.local import LocalUpstream
 from tailrace.gateway.metrics import Metrics
-from tailrace.gateway.refusal import Receive, Scope, Send, answer
+from tailrace.gateway.refusal import WWW_AUTHENTICATE, Receive, Refusal, Scope, Send, answer
 from tailrace.gateway.report import Observer
 from tailrace.gateway.settings import LocalUpstreamSettings
 from tailrace.gateway.spans import Spans
 from tailrace.gateway.upstream import HttpUpstream, Upstream
-from tailrace.llm import summarise
 from tailrace.llm.dialect import openai_error
 from tailrace.tape import Library
 
@@ -41,7 +40,7 @@ class Application:
 
     def __init__(self, config: Config, *, shares_models: bool = False) -> None:
         self.config = config
-        self.library = Library(config.library.url, summarise=summarise, redactor=config.library.redactor())
+        self.library = Library(config.library.url, summarise=config.summariser(), redactor=config.library.redactor())
         try:
             self._transport = Transport(connect_s=config.gateway.deadlines.connect_s)
             self.upstreams: list[Upstream] = [
@@ -50,7 +49,7 @@ class Application:
                 else HttpUpstream.configured(settings, self._transport)
                 for settings in config.upstream
             ]
-            self.metrics = Metrics(health=self.library.health, open_breakers=lambda: self.gateway.open_breakers())
+            self.metrics = Metrics(health=self.library.health, open_breakers=self._open_breakers)
             self.gateway = self._make_gateway()
         except BaseException:
             self.library.close()
@@ -75,6 +74,9 @@ class Application:
             keys=self.keys,
             observers=observers,
         )
+
+    def _open_breakers(self) -> dict[str, bool]:
+        return self.gateway.open_breakers()
 
     def listens_on(self, host: str, port: int) -> None:
         """Says at which address it is really served, once that is known."""
@@ -103,6 +105,17 @@ class Application:
             if self.keys.are_configured:
                 return welcome_page_for_strangers(str(request.base_url))
             return await welcome_page(str(request.base_url), self.upstreams, self.library)
+
+        @api.get("/metrics", summary="What Prometheus scrapes; with keys, only with one", response_class=Response)
+        def metrics(request: Request) -> Response:  # in a thread: it reads files when there are several workers
+            if self.keys.are_configured:
+                try:
+                    self.keys.check(request.headers.items())
+                except Refusal as refusal:
+                    body = openai_error(refusal.message, refusal.kind, refusal.code)
+                    return Response(body, refusal.status, WWW_AUTHENTICATE, "application/json")
+            body, content_type = self.metrics.render(request.headers.get("accept", ""))
+            return Response(body, media_type=content_type)
 
         @api.get("/healthz", summary="Whether the process answers")
         async def healthz() -> dict[str, str]:

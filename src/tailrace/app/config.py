@@ -10,6 +10,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -19,12 +20,13 @@ from tailrace.errors import ConfigError
 from tailrace.gateway.settings import (
     GatewaySettings,
     LocalUpstreamSettings,
-    Price,
+    PriceSettings,
     Route,
     Settings,
     UpstreamSettings,
 )
-from tailrace.tape import Redactor
+from tailrace.llm import Price, summarise
+from tailrace.tape import Redactor, Summarise
 from tailrace.tape.redaction import FIELDS, HEADERS, QUERY_KEYS
 
 DEFAULT_FILE = Path("tailrace.toml")
@@ -92,8 +94,16 @@ class Config(Settings):
     """The far sides, in order. Without any, the local model."""
     route: tuple[Route, ...] = ()
     """Names for models of several upstreams, of which one is asked after the other."""
-    price: tuple[Price, ...] = ()
+    price: tuple[PriceSettings, ...] = ()
     """What models cost."""
+
+    def summariser(self) -> Summarise:
+        """What derives the summary of a tape, with its cost."""
+        prices = [
+            (table.model, Price(table.input_per_million, table.output_per_million, table.cached_input_per_million))
+            for table in self.price
+        ]
+        return partial(summarise, prices=prices)
 
     @field_validator("upstream")
     @classmethod
@@ -189,7 +199,7 @@ def _leaves(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[str
 
 
 def _is_tables(annotation: object) -> bool:
-    return any(member in (UpstreamSettings, Route, Price) for member in get_args(annotation))
+    return any(member in (UpstreamSettings, Route, PriceSettings) for member in get_args(annotation))
 
 
 def _explained(error: ValidationError, file: str, places: Mapping[tuple[str, ...], str]) -> ConfigError:
@@ -213,7 +223,7 @@ def _allowed(location: tuple[int | str, ...]) -> list[str]:
     if location[0] == "upstream" and len(location) > 2:
         return list(_KINDS[str(location[2])].model_fields)
     if location[0] in ("route", "price"):
-        return list((Route if location[0] == "route" else Price).model_fields)
+        return list((Route if location[0] == "route" else PriceSettings).model_fields)
     model: type[BaseModel] = Config
     for part in location[:-1]:
         annotation = model.model_fields[str(part)].annotation

@@ -19,6 +19,7 @@ from tailrace.app.config import Config
 from tailrace.app.guard import is_loopback
 from tailrace.app.request_head import BoundedHead
 from tailrace.errors import ConfigError, TailraceError
+from tailrace.gateway.keys import Keys, keys_path
 
 SWITCH_INTERVAL_S = 0.0005
 """How long another thread may hold the interpreter while the relay waits for it. The default, 5 ms, would show in
@@ -39,7 +40,7 @@ def serve(config: Config, started: Callable[[str, int], None]) -> None:
     Raises `ConfigError` or `LibraryUnavailable`, and `TailraceError` when a background task fails: without it, what
     still answers would record nothing, or nothing true.
     """
-    listener = bind(config.server.host, config.server.port)
+    listener = bind(config.server.host, config.server.port, has_keys=has_keys(config))
     try:
         application = Application(config)
     except BaseException:
@@ -73,12 +74,17 @@ def log_to_stderr(*, is_verbose: bool, format: str = "%(asctime)s %(levelname)s 
         logging.getLogger("tailrace").setLevel(logging.DEBUG)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening address, or `ConfigError`."""
-    if not is_loopback(host):
+def has_keys(config: Config) -> bool:
+    """Whether only those with a key are served. Raises `ConfigError` when the keys cannot be read."""
+    return Keys(keys_path(config.gateway.keys_file, config.library.url)).are_configured
+
+
+def bind(host: str, port: int, *, has_keys: bool = False) -> socket.socket:
+    """A listening address, or `ConfigError`. Only with keys may it be one that others can reach."""
+    if not (has_keys or is_loopback(host)):
         raise ConfigError(
             f"server.host is {host}: without keys, Tailrace listens only where this machine alone can reach it",
-            hint="use 127.0.0.1, and a proxy with access control in front where others need it",
+            hint="`tailrace key create` makes the first key; or use 127.0.0.1",
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

@@ -23,7 +23,7 @@ from prometheus_client import multiprocess
 
 from tailrace.app.application import Application
 from tailrace.app.config import Config
-from tailrace.app.serving import bind, first_of
+from tailrace.app.serving import bind, first_of, has_keys
 from tailrace.app.worker import SERVES, Order
 from tailrace.errors import TailraceError
 from tailrace.gateway.local import LocalModel, ModelState
@@ -50,7 +50,7 @@ def serve_with_workers(config: Config, started: Callable[[str, int], None], *, i
     `EARLY_S` of its start.
     """
     with (
-        bind(config.server.host, config.server.port) as listener,
+        bind(config.server.host, config.server.port, has_keys=has_keys(config)) as listener,
         tempfile.TemporaryDirectory(prefix="tailrace-metrics-") as metrics_folder,
     ):
         Application(config).library.close()  # raises what there is to raise

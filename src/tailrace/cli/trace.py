@@ -13,7 +13,7 @@ import click
 
 from tailrace.cli import table
 from tailrace.cli.options import config_option, load
-from tailrace.llm import DeltaKind, named, summarise
+from tailrace.llm import DeltaKind, named
 from tailrace.llm.codec import dumps
 from tailrace.llm.timing import Timing, measure
 from tailrace.tape import FASTEST, Filter, Frame, Kind, Library, Outcome, Tape, delivered, schedule
@@ -170,7 +170,8 @@ def rm(config_path: Path | None, tape_ids: tuple[str, ...], older_than: str | No
 
 @contextmanager
 def _library(config_path: Path | None, *, read_only: bool = True) -> Iterator[Library]:
-    settings = load(config_path).library
+    config = load(config_path)
+    settings, summarise = config.library, config.summariser()
     with Library(settings.url, summarise=summarise, redactor=settings.redactor(), read_only=read_only) as library:
         yield library
 

@@ -24,7 +24,7 @@ from tailrace.gateway.deadlines import Moments, running
 from tailrace.gateway.detection import StreamingMemory
 from tailrace.gateway.downstream import Downstream
 from tailrace.gateway.passage import Passage
-from tailrace.gateway.refusal import Receive, Refusal, Send, answer
+from tailrace.gateway.refusal import WWW_AUTHENTICATE, Receive, Refusal, Send, answer
 from tailrace.gateway.report import Observer, Report
 from tailrace.gateway.request import Request
 from tailrace.gateway.settings import GatewaySettings
@@ -66,7 +66,10 @@ async def send_refusal(send: Send, refusal: Refusal, dialect: Dialect, recording
         recording.respond(ResponseHead(refusal.status, fields, recording.elapsed_ns(), Kind.NORMAL))
         recording.inject(body)
     trace = None if recording is None else recording.id
-    await answer(send, refusal.status, body, headers.own(trace, retry_after_s=refusal.retry_after_s))
+    own = headers.own(trace, retry_after_s=refusal.retry_after_s)
+    if refusal.status == 401:
+        own += [(name.encode(), value.encode()) for name, value in WWW_AUTHENTICATE.items()]
+    await answer(send, refusal.status, body, own)
 
 
 class Exchange:

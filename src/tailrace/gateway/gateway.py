@@ -127,8 +127,8 @@ class Gateway:
                 await self._exchange(request, targets, receive, send, started_ns)
             else:
                 targets = _allowed(targets, key)
-                await self._allowance.admit(key)
                 with self._allowance.slot(key):
+                    await self._allowance.admit(key)
                     await self._exchange(request, targets, receive, send, started_ns)
         except Refusal as refusal:
             await self._refuse(send, request, refusal)

@@ -12,6 +12,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
+WWW_AUTHENTICATE = {"www-authenticate": "Bearer"}
+"""What an answer of 401 has to say (RFC 9110 section 11.6.1)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal(Exception):
     """`code` is for programs, `message` for people; `kind` is the API's error type."""

@@ -106,7 +106,7 @@ class BreakerSettings(Settings):
     """For so long; then one request tries it."""
 
 
-class Price(Settings):
+class PriceSettings(Settings):
     """A `[[price]]` table: what tokens cost, in US dollars for a million."""
 
     model: str
@@ -202,6 +202,8 @@ class StraicoUpstreamSettings(HttpUpstreamSettings):
     kind: Literal["straico"]
     base_url: str = "https://api.straico.com"
     """The address that `/v2/chat/completions` is added to."""
+    prompt_api: Literal["v1", "v0"] = "v1"
+    """The version of `/prompt/completion` that text completions are asked of."""
     unknown_fields: Literal["drop", "reject"] = "drop"
     """What becomes of fields of a request that Straico does not know: left out and named in the answer's
     `X-Tailrace-Dropped`, or refused with 400."""

@@ -120,7 +120,9 @@ class HttpUpstream:
                 )
         adapter = None
         if isinstance(settings, StraicoUpstreamSettings):
-            adapter = StraicoAdapter(unknown_fields=settings.unknown_fields, passes_stream=True)
+            adapter = StraicoAdapter(
+                unknown_fields=settings.unknown_fields, prompt_api=settings.prompt_api, passes_stream=True
+            )
         return cls(
             settings.name,
             settings.base_url,

@@ -2,6 +2,7 @@
 
 from tailrace.tape.clock import FASTEST, schedule
 from tailrace.tape.library import Library
+from tailrace.tape.packer import Summarise
 from tailrace.tape.recorder import Health
 from tailrace.tape.recording import Recording
 from tailrace.tape.redaction import Redactor
@@ -39,6 +40,7 @@ __all__ = [
     "Recording",
     "Redactor",
     "ResponseHead",
+    "Summarise",
     "Summary",
     "Tape",
     "delivered",
