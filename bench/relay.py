@@ -199,7 +199,7 @@ class Bench:
     def sustain(self, subject: Subject, streams: int) -> tuple[bool, dict[str, object]]:
         """Whether the subject sustains so many streams, and what was seen."""
         events = round(self.args.sustain_s * 1000 / PACE_MS)
-        lead_ms = 1000 + streams * (20 if subject.is_slow else 2)
+        lead_ms = 1000 + streams * (10 if subject.is_slow else 2)  # for opening the streams
         load = self.load(
             subject,
             *("--streams", streams, "--events", events, "--interval-ms", PACE_MS, "--lead-ms", lead_ms),
@@ -293,7 +293,7 @@ def run(args: argparse.Namespace, prefix: Path) -> dict[str, object]:
                 expect(subject, args.streams, args.events)
                 expect(subject, int(measures["requests"]), 1)
             progress(f"round {number} of {args.rounds} done" if number else "warm")
-        for subject in subjects:
+        for subject in subjects if args.steps else ():
 
             def attempt(streams: int, subject: Subject = subject) -> tuple[bool, dict[str, object]]:
                 is_sustained, seen = bench.sustain(subject, streams)
@@ -328,6 +328,11 @@ def parse_peers(text: str) -> list[str]:
     return names
 
 
+def parse_steps(text: str) -> tuple[int, ...]:
+    """Numbers with commas; `none` to leave that measure out."""
+    return () if text == "none" else tuple(sorted(int(step) for step in text.split(",")))
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -341,7 +346,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--interval-ms", type=float, default=5.0, help="between two events of one stream")
     parser.add_argument("--lead-ms", type=float, default=500.0, help="from the first request to the events")
     parser.add_argument("--requests", type=int, default=300, help="short requests per round")
-    parser.add_argument("--sustain-s", type=float, default=5.0, help="how long streams have to be sustained")
+    parser.add_argument(
+        "--steps", type=parse_steps, metavar="N,N,...", help="of concurrent streams to sustain, or none"
+    )
+    parser.add_argument("--sustain-s", type=float, default=4.0, help="how long streams have to be sustained")
     parser.add_argument(
         "--pin",
         type=int,
@@ -363,9 +371,10 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true", help="print JSON with every round")
     args = parser.parse_args()
-    args.steps = STEPS
     if args.quick:
-        args.rounds, args.events, args.requests, args.sustain_s, args.steps = 1, 60, 60, 2.0, QUICK_STEPS
+        args.rounds, args.events, args.requests, args.sustain_s = 1, 60, 60, 2.0
+    if args.steps is None:
+        args.steps = QUICK_STEPS if args.quick else STEPS
     return args
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from processes import BenchError
+from tailrace.sse import Decoder
 from tailrace.tape import Library
-from tailrace.traces import timed_events
 
 
 class Tapes:
@@ -39,7 +40,12 @@ class Tapes:
         with Library(url) as library:
             page = library.list(limit=1000)
             while True:
-                counts += [sum(1 for _ in timed_events(library.frames(tape.id))) for tape in page.tapes]
+                counts += [_events(frame.data for frame in library.frames(tape.id)) for tape in page.tapes]
                 if page.next_cursor is None:
                     return counts
                 page = library.list(cursor=page.next_cursor, limit=1000)
+
+
+def _events(pieces: Iterable[bytes]) -> int:
+    decoder = Decoder()
+    return sum(len(list(decoder.feed(piece))) for piece in pieces)

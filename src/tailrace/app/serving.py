@@ -75,8 +75,9 @@ def log_to_stderr(*, is_verbose: bool, format: str = "%(asctime)s %(levelname)s 
 
 
 def has_keys(config: Config) -> bool:
-    """Whether only those with a key are served. Raises `ConfigError` when the keys cannot be read."""
-    return Keys(keys_path(config.gateway.keys_file, config.library.url)).are_configured
+    """Whether only those with a key are served, where that matters: not for an address that only this machine can
+    reach. Raises `ConfigError` when the keys cannot be read."""
+    return not is_loopback(config.server.host) and Keys(keys_path(config.gateway.keys_file, config.library.url)).are_configured
 
 
 def bind(host: str, port: int, *, has_keys: bool = False) -> socket.socket:

@@ -9,11 +9,12 @@ import time
 
 import anyio
 
-from tailrace.gateway.refusal import Send
+from tailrace.gateway import headers
+from tailrace.gateway.refusal import WWW_AUTHENTICATE, Refusal, Send, answer
 from tailrace.gateway.settings import Heartbeat
 from tailrace.llm import Dialect, HeartbeatStyle, StreamWatch
 from tailrace.llm.codec import Object, load_object
-from tailrace.tape import Origin, Recording
+from tailrace.tape import Kind, Origin, Recording, ResponseHead
 
 TELL_S = 1.0
 """How long a client that takes nothing is waited for when it is to be told of an error."""
@@ -127,3 +128,17 @@ class Downstream:
             events = self._dialect.decoder().feed(self._last_put)
             payloads = [payload for event in events if (payload := load_object(event.data))]
         return payloads[-1] if payloads else self.example
+
+
+async def send_refusal(send: Send, refusal: Refusal, dialect: Dialect, recording: Recording | None) -> None:
+    """Answers with an error of Tailrace's own, and records that."""
+    body = dialect.error_body(refusal.message, refusal.kind, refusal.code)
+    if recording is not None:
+        fields = (("content-type", "application/json"),)
+        recording.respond(ResponseHead(refusal.status, fields, recording.elapsed_ns(), Kind.NORMAL))
+        recording.inject(body)
+    trace = None if recording is None else recording.id
+    own = headers.own(trace, retry_after_s=refusal.retry_after_s)
+    if refusal.status == 401:
+        own += [(name.encode(), value.encode()) for name, value in WWW_AUTHENTICATE.items()]
+    await answer(send, refusal.status, body, own)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import anyio
 import anyio.abc
@@ -19,20 +18,16 @@ from tailrace.client.transport import READ_ERRORS, broken
 from tailrace.gateway import conversion, headers
 from tailrace.gateway.adapter import Whole
 from tailrace.gateway.attempts import Attempts, Failure, Opened, Way
-from tailrace.gateway.breaker import Breaker
 from tailrace.gateway.deadlines import Moments, running
-from tailrace.gateway.detection import StreamingMemory
-from tailrace.gateway.downstream import Downstream
+from tailrace.gateway.downstream import Downstream, send_refusal
 from tailrace.gateway.passage import Passage
-from tailrace.gateway.refusal import WWW_AUTHENTICATE, Receive, Refusal, Send, answer
-from tailrace.gateway.report import Observer, Report
+from tailrace.gateway.refusal import Receive, Refusal, Send
+from tailrace.gateway.report import Report
 from tailrace.gateway.request import Request
-from tailrace.gateway.settings import GatewaySettings
+from tailrace.gateway.services import Services
 from tailrace.gateway.upstream import Target
-from tailrace.gateway.wheel import Wheel
-from tailrace.llm import Dialect
 from tailrace.llm.codec import Object, load_object
-from tailrace.tape import Kind, Library, Outcome, Recording, ResponseHead
+from tailrace.tape import Kind, Outcome, Recording, ResponseHead
 
 HEAD_ON_DISK_S = 0.05
 """How long dialling waits for the tape's head to be in the library. It does not wait for one that cannot be written."""
@@ -44,32 +39,6 @@ _RETRY_NS = 500_000_000
 """When a heartbeat is tried again that was due inside an event."""
 
 logger = logging.getLogger("tailrace.gateway")
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all exchanges of a gateway share."""
-
-    settings: GatewaySettings
-    library: Library
-    wheel: Wheel
-    memory: StreamingMemory
-    breakers: dict[str, Breaker]
-    observers: Sequence[Observer]
-
-
-async def send_refusal(send: Send, refusal: Refusal, dialect: Dialect, recording: Recording | None) -> None:
-    """Answers with an error of Tailrace's own, and records that."""
-    body = dialect.error_body(refusal.message, refusal.kind, refusal.code)
-    if recording is not None:
-        fields = (("content-type", "application/json"),)
-        recording.respond(ResponseHead(refusal.status, fields, recording.elapsed_ns(), Kind.NORMAL))
-        recording.inject(body)
-    trace = None if recording is None else recording.id
-    own = headers.own(trace, retry_after_s=refusal.retry_after_s)
-    if refusal.status == 401:
-        own += [(name.encode(), value.encode()) for name, value in WWW_AUTHENTICATE.items()]
-    await answer(send, refusal.status, body, own)
 
 
 class Exchange:
@@ -389,8 +358,9 @@ class Exchange:
         self._report.kind = kind
         if self._recording is not None:
             head_ns = self._moments.head_at_ns - self._recording.started_ns
-            fields = tuple(opened.response.headers)
-            self._recording.respond(ResponseHead(opened.response.status, fields, head_ns, kind))
+            fields, target = tuple(opened.response.headers), opened.target
+            head = ResponseHead(opened.response.status, fields, head_ns, kind, target.upstream.name, target.model)
+            self._recording.respond(head)
 
     def _close(self) -> None:
         self._services.wheel.remove(self)

@@ -15,7 +15,8 @@ from tailrace.gateway.allowance import Allowance
 from tailrace.gateway.breaker import Breaker
 from tailrace.gateway.catalogue import Catalogue
 from tailrace.gateway.detection import StreamingMemory
-from tailrace.gateway.exchange import Exchange, Services, send_refusal
+from tailrace.gateway.downstream import send_refusal
+from tailrace.gateway.exchange import Exchange
 from tailrace.gateway.keys import Key, Keys
 from tailrace.gateway.refusal import Receive, Refusal, Scope, Send, answer
 from tailrace.gateway.report import Observer
@@ -30,6 +31,7 @@ from tailrace.gateway.request import (
     with_tailrace_headers,
     without_credentials,
 )
+from tailrace.gateway.services import Services
 from tailrace.gateway.settings import GatewaySettings, Route
 from tailrace.gateway.upstream import Target, Upstream, base_path
 from tailrace.gateway.wheel import Wheel

@@ -23,6 +23,7 @@ from tailrace.llm.dialect import (
 )
 from tailrace.llm.heartbeat import PING, HeartbeatStyle, comment
 from tailrace.llm.messages_synthesis import message_pieces, message_start
+from tailrace.llm.pieces import grown, join
 from tailrace.llm.synthesis import Identity, Piece
 from tailrace.sse import Event, encode
 from tailrace.sse.decoder import DEFAULT_MAX_EVENT_BYTES
@@ -145,7 +146,7 @@ def _add_ending(message: Object, payload: Object) -> None:
 def _add_delta(block: Object, delta: Object) -> None:
     kind = str(delta.get("type"))
     if name := _APPENDED.get(kind):
-        block[name] = (text(block.get(name)) or "") + (text(delta.get(name)) or "")
+        block[name] = grown(block.get(name), text(delta.get(name)) or "")
     elif kind == "citations_delta":
         block["citations"] = [*(block.get("citations") or []), delta.get("citation")]
     else:  # a signature, or the beta's compaction: each has its fields whole
@@ -154,6 +155,7 @@ def _add_delta(block: Object, delta: Object) -> None:
 
 def _finished(block: Object) -> Object:
     """With its input parsed. One that was cut stays text: half an object is not what the model meant."""
+    join(block)
     if "partial_json" in block:
         pieces = str(block.pop("partial_json"))
         try:

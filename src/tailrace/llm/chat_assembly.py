@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from tailrace.llm.codec import Object
 from tailrace.llm.dialect import member, objects, text, whole
+from tailrace.llm.pieces import Pieces, grown, join
 
 _REPLACED = frozenset({"format", "id", "index", "role", "signature", "type"})
 """Strings that an upstream may say again, and that are not continued by it."""
@@ -38,6 +39,7 @@ def _finished(choice: Object) -> Object:
     """Without what only the chunks have: the number of a tool call is its place in the list."""
     for call in objects(member(choice, "message").get("tool_calls")):
         call.pop("index", None)
+    join(choice)
     return choice
 
 
@@ -107,9 +109,11 @@ def _continue(owner: Object, key: str, value: object) -> None:
 
 def _add(owner: Object, key: str, value: object) -> None:
     kept = owner.get(key)
-    if isinstance(value, str) and isinstance(kept, str) and key not in _REPLACED:
+    if isinstance(value, str) and key == "name" and isinstance(kept, str):
         # Some upstreams say a tool's whole name with every piece of its input, and none says one in equal pieces.
-        owner[key] = value if key == "name" and value.startswith(kept) else kept + value
+        owner[key] = value if value.startswith(kept) else kept + value
+    elif isinstance(value, str) and isinstance(kept, str | Pieces) and key not in _REPLACED:
+        owner[key] = grown(kept, value)
     elif isinstance(value, str) and isinstance(kept, list):
         owner[key] = _with_text(kept, value)
     elif isinstance(value, list):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tailrace.llm.codec import Object
 from tailrace.llm.dialect import DeltaKind, member, objects, text, whole
+from tailrace.llm.pieces import grown, join
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ def assembled(payloads: Iterable[Object]) -> Object:
             items[_key(payload)] = _copied(item)
         else:
             _add(items, payload)
+    for item in items.values():
+        join(item)
     if items and not response.get("output"):
         response = {**response, "output": _in_order(items)}
     return response
@@ -142,7 +145,7 @@ def _add_piece(item: Object, place: Place, payload: Object, *, is_done: bool) ->
         if isinstance(given := payload.get(place.field), str):
             owner[place.field] = given
     else:
-        owner[place.field] = (text(owner.get(place.field)) or "") + (text(payload.get("delta")) or "")
+        owner[place.field] = grown(owner.get(place.field), text(payload.get("delta")) or "")
         if logprobs := objects(payload.get("logprobs")):
             owner["logprobs"] = [*objects(owner.get("logprobs")), *logprobs]
 

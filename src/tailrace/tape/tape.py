@@ -92,12 +92,17 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """The upstream's (or, for a refusal, Tailrace's) status and fields, with the time they came."""
+    """The upstream's (or, for a refusal, Tailrace's) status and fields, with the time they came.
+
+    `upstream` and `model` are set when others answered than were asked first.
+    """
 
     status: int
     headers: Headers
     offset_ns: int
     kind: Kind
+    upstream: str | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,6 +181,7 @@ class SqliteStore:
             response = batch.response
             execute(_Q["set_response"], {
                 "key": key, "status": response.status, "head_ns": response.offset_ns, "kind": response.kind,
+                "upstream": response.upstream, "model": response.model,
             })  # fmt: skip
             execute(_Q["set_response_headers"], {"key": key, "headers": json.dumps(response.headers)})
         if batch.block is not None:

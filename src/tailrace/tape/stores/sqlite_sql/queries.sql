@@ -6,7 +6,10 @@ VALUES (:id, :owner, :started_at_ns, :kind, :method, :path, :dialect, :upstream,
 INSERT INTO exchanges (tape_key, request_headers, request_body) VALUES (:key, :headers, :body);
 
 -- name: set_response
-UPDATE tapes SET status = :status, head_ns = :head_ns, kind = :kind WHERE key = :key;
+UPDATE tapes
+SET status = :status, head_ns = :head_ns, kind = :kind,
+    upstream = coalesce(:upstream, upstream), model = coalesce(:model, model)
+WHERE key = :key;
 
 -- name: set_response_headers
 UPDATE exchanges SET response_headers = :headers WHERE tape_key = :key;
