@@ -114,6 +114,6 @@ $(UV): requirements/uv.txt
 .clients/.npm: tests/clients/package.json tests/clients/package-lock.json
 	@command -v npm >/dev/null || { echo "Tailrace's tests need Node 20 or newer with npm, and 'npm' was not found" >&2; exit 1; }
 	@echo 'Installing tests/clients/package-lock.json into tests/clients/node_modules/'
-	@npm ci --silent --prefix tests/clients
+	@npm ci --loglevel=error --prefix tests/clients >/dev/null
 	@mkdir -p .clients
 	@touch $@

@@ -74,6 +74,8 @@ BOUNDS = {
     "brings. Then the upstream is slowed down.",
     "llm.watch.MAX_HELD_BYTES": "What is held of one event that comes in pieces, to see whether it is the terminal "
     "event. A longer one is relayed and recorded, and counts as not terminal.",
+    "llm.synthesis.MAX_PIECE_GRAPHEMES": "How many characters one piece of a text has at most, when a whole answer is "
+    "made a stream.",
     "llm.summary._MAX_BODY_BYTES": "The longest answer in one piece that is parsed for its token counts. A longer one "
     "has none in lists.",
     "tape.recorder.BATCH_S": "How long the recorder gathers before it writes.",

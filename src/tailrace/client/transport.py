@@ -13,7 +13,7 @@ twice is the caller's to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -51,8 +51,16 @@ class Transport:
         if self._pool is not None:
             await self._pool.close()
 
-    async def open(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes) -> Response:
+    async def open(
+        self,
+        method: str,
+        url: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        sent: Callable[[], None] | None = None,
+    ) -> Response:
         """Sends a request and waits for the head of its answer. `url` is used as it stands, without its fragment.
+        `sent` is called when there is a connection and the request has begun to go out on it.
 
         An answer that comes while the body is still sent is given at once, and the sending goes on until it is closed.
 
@@ -69,6 +77,8 @@ class Transport:
         kept = self._pool.take(address.origin)
         if kept is not None:
             response = kept.send(method, head, body)
+            if sent is not None:
+                sent()
             try:
                 return await _answered(response)
             except READ_ERRORS as error:
@@ -77,7 +87,10 @@ class Transport:
         connection = await self._dialer.dial(address.origin)
         self._pool.add(connection)
         try:
-            return await _answered(connection.send(method, head, body))
+            response = connection.send(method, head, body)
+            if sent is not None:
+                sent()
+            return await _answered(response)
         except READ_ERRORS as error:
             raise _no_answer(connection, error) from error
 

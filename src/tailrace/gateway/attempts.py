@@ -100,6 +100,8 @@ class Attempts:
         self.target = targets[0]
         """The one that is being asked."""
         self.count = 0
+        self.is_only_one = len(targets) == 1
+        """Whether there is nobody else to ask."""
         self.is_open = False
         """Whether an answer has begun: then deadlines are not this one's any more."""
         self._request = request
@@ -114,18 +116,13 @@ class Attempts:
         """One that asks for a longer wait than it is given."""
 
     def expects_whole(self) -> Request | None:
-        """When the client wants a stream that the first upstream will hardly give: the request as it will be put.
-
-        Raises `Refusal` if it cannot be put, unless there is another upstream."""
-        try:
-            asks_for_stream = self._wants_stream_from(self.target)
-            if asks_for_stream and self._ability(self.target) is not Ability.ANSWERS_WHOLE:
-                return None
-            return self.target.request(asking_for_stream(self._request, asks_for_stream))
-        except Refusal:
-            if len(self._targets) > 1:
-                return None
-            raise
+        """When the client wants a stream that no upstream will give by itself, as far as is known: the request as the
+        first will get it. Raises `Refusal` if it cannot be put."""
+        ways = [self._wants_stream_from(target) for target in self._targets]
+        abilities = map(self._ability, self._targets)
+        if any(way and ability is not Ability.ANSWERS_WHOLE for way, ability in zip(ways, abilities, strict=True)):
+            return None
+        return self.target.request(asking_for_stream(self._request, ways[0]))
 
     def expire(self, failure: Failure) -> None:
         """A deadline of the current attempt has passed."""
@@ -202,7 +199,9 @@ class Attempts:
         moments.first_asked_at_ns = moments.first_asked_at_ns or moments.asked_at_ns
         try:
             with self._attempt():
-                response = await upstream.open(request.method, request.upstream_path, request.headers, request.body)
+                response = await upstream.open(
+                    request.method, request.upstream_path, request.headers, request.body, moments.note_sent
+                )
         except TimeoutError as error:
             breaker.failed(time.monotonic())
             refusal = Refusal(504, "connect_timeout", str(error), "timeout_error")

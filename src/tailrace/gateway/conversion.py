@@ -32,10 +32,10 @@ _ID_PREFIXES = {
 class Synthesis:
     """One stream that is made here."""
 
-    def __init__(self, request: Request, identity: Identity | None = None) -> None:
+    def __init__(self, request: Request, identity: Identity | None = None, model: str | None = None) -> None:
         dialect = request.dialect
         self.identity = made = identity or Identity(
-            f"{_ID_PREFIXES.get(dialect.name, '')}{new_id().lower()}", request.model or "", int(time.time())
+            f"{_ID_PREFIXES.get(dialect.name, '')}{new_id().lower()}", model or request.model or "", int(time.time())
         )
         self.opening = dialect.opening(self.identity)
         """What can be said before there is an answer."""

@@ -37,6 +37,10 @@ class Moments:
     watch: StreamWatch | None = None
     """What is known of the events of the answer, when it is a stream."""
 
+    def note_sent(self) -> None:
+        """There is a connection, and the request goes out on it."""
+        self.is_sent = True
+
     def were_held_up(self, now_ns: int) -> None:
         """The client is the slow one: the time in which it does not take what is there is not the upstream's."""
         if self.read_at_ns:

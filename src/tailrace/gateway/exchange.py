@@ -240,7 +240,7 @@ class Exchange:
         after_s = settings.early_commit_after_s
         if (expected := self._attempts.expects_whole()) is not None:
             self._dropped = expected.dropped
-            self._synthesis = conversion.Synthesis(request)
+            self._synthesis = conversion.Synthesis(request, model=self._attempts.target.model)
             self._down.example = self._synthesis.example
             self._moments.awaits_stream = False
             after_s = settings.pace.open_after_s
@@ -278,7 +278,7 @@ class Exchange:
         moments = self._moments
         own = headers.own(
             self._trace(),
-            upstream=self._upstream_name(),
+            upstream=self._upstream_name() if moments.head_at_ns or self._attempts.is_only_one else None,
             dropped=self._dropped,
             overhead_ns=moments.asked_at_ns - moments.started_ns if moments.asked_at_ns else None,
             upstream_ns=moments.head_at_ns - moments.asked_at_ns if moments.head_at_ns else None,

@@ -186,12 +186,19 @@ class LocalUpstream:
     def streaming(self, model: str | None) -> Streaming:
         return Streaming.NATIVE
 
-    async def open(self, method: str, path: str, request_headers: Iterable[tuple[str, str]], body: bytes) -> Response:
+    async def open(
+        self,
+        method: str,
+        path: str,
+        request_headers: Iterable[tuple[str, str]],
+        body: bytes,
+        sent: Callable[[], None] | None = None,
+    ) -> Response:
         if self._http is None:
             await self._decided.wait()
         if self._http is None:
             raise UpstreamUnreachable(f"{self.name}: {self._problem}")
-        return await self._http.open(method, path, request_headers, body)
+        return await self._http.open(method, path, request_headers, body, sent)
 
     async def models(self) -> list[Object]:
         return [{"id": self.model, "object": "model", "created": 0, "owned_by": "local"}]

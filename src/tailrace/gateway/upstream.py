@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -43,8 +43,16 @@ class Upstream(Protocol):
         """How it is to be asked for streams of a model."""
         ...
 
-    async def open(self, method: str, path: str, request_headers: Iterable[tuple[str, str]], body: bytes) -> Response:
-        """Sends a request to `path` (with its query) below the upstream's address; gives the answer's head."""
+    async def open(
+        self,
+        method: str,
+        path: str,
+        request_headers: Iterable[tuple[str, str]],
+        body: bytes,
+        sent: Callable[[], None] | None = None,
+    ) -> Response:
+        """Sends a request to `path` (with its query) below the upstream's address; gives the answer's head. `sent` is
+        called when it has a connection."""
         ...
 
     async def models(self) -> list[Object]:
@@ -137,9 +145,16 @@ class HttpUpstream:
     def streaming(self, model: str | None) -> Streaming:
         return next(mode for pattern, mode in (*self._modes, _ANY) if fnmatchcase(model or "", pattern))
 
-    async def open(self, method: str, path: str, request_headers: Iterable[tuple[str, str]], body: bytes) -> Response:
+    async def open(
+        self,
+        method: str,
+        path: str,
+        request_headers: Iterable[tuple[str, str]],
+        body: bytes,
+        sent: Callable[[], None] | None = None,
+    ) -> Response:
         fields = headers.to_upstream(list(request_headers), key=self._key, key_field=self._key_field)
-        response = await self._transport.open(method, self._base_url + path, fields, body)
+        response = await self._transport.open(method, self._base_url + path, fields, body, sent)
         if response.status not in STATUSES:
             response.close()
             raise UpstreamBroken(f"{self.name} answered with status {response.status}, expected 200 to 599")
