@@ -199,7 +199,7 @@ class Bench:
     def sustain(self, subject: Subject, streams: int) -> tuple[bool, dict[str, object]]:
         """Whether the subject sustains so many streams, and what was seen."""
         events = round(self.args.sustain_s * 1000 / PACE_MS)
-        lead_ms = 1000 + streams * (10 if subject.is_slow else 2)  # for opening the streams
+        lead_ms = 1000 + streams * (10 if subject.is_slow else 1)  # for opening the streams
         load = self.load(
             subject,
             *("--streams", streams, "--events", events, "--interval-ms", PACE_MS, "--lead-ms", lead_ms),

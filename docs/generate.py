@@ -53,8 +53,12 @@ BOUNDS = {
     "gateway.metrics.MAX_MODELS": "How many models have a label of their own in `/metrics`; the others are `other`.",
     "gateway.metrics.MAX_MODEL_CHARACTERS": "A model with a longer name is `other` there.",
     "gateway.metrics.SAMPLE_S": "How often a worker tells the others how its recorder is doing.",
-    "gateway.keys.LOOK_S": "How often, at most, the gateway looks whether its keys have changed. What `tailrace key` "
-    "does holds after it.",
+    "gateway.state_file.LOOK_S": "How often, at most, the gateway looks whether its keys, or what other processes "
+    "have seen of streaming, have changed. What `tailrace key` does holds after it.",
+    "gateway.detection.MAX_REFUSAL_BYTES": "An error with a longer body is not searched for what it says of streaming.",
+    "gateway.detection.MAX_REMEMBERED": "Of how many models it is remembered whether they stream. With more, those "
+    "that were seen first are forgotten.",
+    "gateway.detection.MAX_MODEL_CHARACTERS": "Of a model with a longer name it is not remembered.",
     "gateway.allowance.WINDOW_S": "The time over which the requests of a key are counted.",
     "gateway.allowance.SHARED_S": "How long a shared counter of requests may take. After it, each process counts for "
     "itself.",

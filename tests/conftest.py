@@ -7,6 +7,7 @@ import importlib.util
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,7 +111,7 @@ def start(tmp_path: Path, upstream: ScriptedUpstream) -> Iterator[Callable[..., 
     """Starts a server of the test's own: `start(gateway={"deadlines": {"idle_s": 0.5}})`."""
     servers: list[Server] = []
 
-    def start(upstreams: Sequence[Mapping[str, object]] = (), **tables: Mapping[str, object]) -> Server:
+    def start(upstreams: Sequence[Mapping[str, object]] = (), **tables: Any) -> Server:
         server = Server(write_config(tmp_path, upstreams or [scripted(upstream.url)], **tables))
         servers.append(server)
         return server.start()

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from e2e.readers import PROCESSES
 from support.server import Server, environment
 from tailrace.errors import ConfigError
 from tailrace.gateway.local import default_weights
@@ -121,6 +122,14 @@ def started(folder: Path) -> Gateway:
         gateway.close()
         raise
     return gateway
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _client_processes() -> Iterator[None]:
+    """The clients that are processes of their own are gone after the session."""
+    yield
+    for process in PROCESSES:
+        process.close()
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from tailrace.errors import AmbiguousKey, ConfigError
-from tailrace.gateway.keys import LOOK_S, Key, KeyFile, Keys, KeyState, keys_path
+from tailrace.gateway.keys import Key, KeyFile, Keys, KeyState, keys_path
 from tailrace.gateway.refusal import Refusal
+from tailrace.gateway.state_file import LOOK_S
 from tape.given import Child
 
 NOW = datetime.now(UTC).replace(microsecond=0)

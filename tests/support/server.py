@@ -26,7 +26,9 @@ from tailrace.tape import Filter, Frame, Library, Outcome, Tape
 T = TypeVar("T")
 
 
-def write_config(folder: Path, upstreams: Iterable[Mapping[str, Any]], **tables: Mapping[str, Any]) -> Path:
+def write_config(
+    folder: Path, upstreams: Iterable[Mapping[str, Any]], *, route: Iterable[Mapping[str, Any]] = (), **tables: Any
+) -> Path:
     """A `tailrace.toml` in `folder`, with a library beside it and a free port; `tables` add to that.
 
     JSON's values are TOML's, for what is used here.
@@ -41,8 +43,9 @@ def write_config(folder: Path, upstreams: Iterable[Mapping[str, Any]], **tables:
     lines: list[str] = []
     for name, table in merged.items():
         lines += [f"[{name}]", *_assignments(table), ""]
-    for upstream in upstreams:
-        lines += ["[[upstream]]", *_assignments(upstream), ""]
+    for name, several in (("upstream", upstreams), ("route", route)):
+        for table in several:
+            lines += [f"[[{name}]]", *_assignments(table), ""]
     file = folder / "tailrace.toml"
     file.write_text("\n".join(lines), encoding="utf-8")
     return file

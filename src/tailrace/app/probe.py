@@ -61,12 +61,14 @@ async def probe(target: Target, *, wants_stream: bool, path: str = CHAT_PATH, li
         request = asking_for_stream(_request(target, path, limit), wants_stream)
         started_ns = time.perf_counter_ns()
         try:
+            put = target.request(request)
+        except Refusal as refusal:
+            return Probed(error=refusal.message)
+        try:
             with anyio.fail_after(limit_s):
-                probed = await _asked(target, request, wants_stream)
+                probed = await _asked(target, request, put, wants_stream)
         except TimeoutError as error:  # of the connection, which says so, or of the whole
             probed = Probed(error=str(error) or f"the answer was not over in {limit_s:g} s")
-        except Refusal as refusal:  # by the adapter
-            probed = Probed(error=refusal.message)
         except UpstreamError as error:
             probed = Probed(error=str(error))
         probed = replace(probed, duration_ns=time.perf_counter_ns() - started_ns)
@@ -92,8 +94,7 @@ def _request(target: Target, path: str, limit: str) -> Request:
     )
 
 
-async def _asked(target: Target, request: Request, wants_stream: bool) -> Probed:
-    put = target.request(request)
+async def _asked(target: Target, request: Request, put: Request, wants_stream: bool) -> Probed:
     started_ns = time.perf_counter_ns()
     response = await target.upstream.open(put.method, put.upstream_path, put.headers, put.body)
     try:

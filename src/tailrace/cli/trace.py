@@ -15,6 +15,7 @@ from tailrace.cli import table
 from tailrace.cli.options import config_option, load
 from tailrace.llm import DeltaKind, named
 from tailrace.llm.codec import dumps
+from tailrace.llm.plain import PLAIN
 from tailrace.llm.timing import Timing, measure
 from tailrace.tape import FASTEST, Filter, Frame, Kind, Library, Outcome, Tape, delivered, schedule
 from tailrace.traces import (
@@ -305,7 +306,7 @@ def _show_converted(frames: Iterator[Frame]) -> None:
 def _played(tape: Tape, frames: Iterator[Frame], *, raw: bool) -> Iterator[Frame]:
     """The frames to play: the wire's, or for an LLM stream one for each piece of text."""
     dialect = named(tape.dialect)
-    if raw or tape.kind is Kind.NORMAL or not dialect.markers:
+    if raw or tape.kind is Kind.NORMAL or dialect is PLAIN:
         return delivered(frames)
     pieces = deltas(dialect, timed_events(frames, dialect))
     return (

@@ -22,7 +22,14 @@ from tailrace.errors import UpstreamBroken, UpstreamError, UpstreamUnreachable
 from tailrace.gateway import headers
 from tailrace.gateway.breaker import Breaker
 from tailrace.gateway.deadlines import Moments
-from tailrace.gateway.detection import MAX_REFUSAL_BYTES, REFUSALS, Ability, StreamingMemory, ability_in_refusal
+from tailrace.gateway.detection import (
+    MAX_REFUSAL_BYTES,
+    REFUSALS,
+    Ability,
+    StreamingMemory,
+    ability_in_refusal,
+    is_about_every_request,
+)
 from tailrace.gateway.refusal import Refusal
 from tailrace.gateway.request import Request, asking_for_stream
 from tailrace.gateway.settings import Retry, Streaming
@@ -75,7 +82,7 @@ class Opened:
         return [*others, ("content-type", "text/event-stream")]
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Failure(Exception):
     """Why there is no answer."""
 
@@ -112,6 +119,8 @@ class Attempts:
         self._moments = moments
         self._scope: anyio.CancelScope | None = None
         self._expired: Failure | None = None
+        self._asked_wait_s = 0.0
+        """What the last answer has asked for in `Retry-After`."""
         self._left: Target | None = None
         """One that asks for a longer wait than it is given."""
 
@@ -136,17 +145,18 @@ class Attempts:
         failure: Failure | Refusal | None = None
         for place, (target, number) in enumerate(plan):
             self.target = target
-            rest = [later for later in plan[place + 1 :] if later[0] is not self._left]
             if target is self._left:
                 continue
-            wait_s = self._breakers[target.upstream.name].wait_s(time.monotonic())
+            rest = [later for later in plan[place + 1 :] if later[0] is not self._left and not self._wait_s(later[0])]
+            wait_s = self._wait_s(target)
             if wait_s > 0:
                 message = f"{target.upstream.name} has failed again and again, and is left alone for {wait_s:.0f} s"
                 refusal = Refusal(503, "upstream_unavailable", message, "upstream_error", retry_after_s=int(wait_s) + 1)
                 failure = failure or Failure(Outcome.UPSTREAM_ERROR, refusal, is_sent=False)
                 continue
             if number:
-                await anyio.sleep(self._backoff_s(number))
+                await anyio.sleep(max(self._backoff_s(number), self._asked_wait_s))
+            self._asked_wait_s = 0.0
             try:
                 opened = await self._once(target, rest)
             except Failure as error:
@@ -167,25 +177,37 @@ class Attempts:
         """One attempt. Raises `Failure` also for an answer after which another one, of the rest, is to be made."""
         wants_stream = self._wants_stream_from(target)
         opened = await self._ask(target, wants_stream)
-        held = opened.held
-        if opened.response.status in REFUSALS and self._is_auto(target):
-            body = await self._beginning(opened)
-            ability = ability_in_refusal(opened.response.status, body, asked_for_stream=wants_stream)
-            if ability is not None:
-                opened.response.close()
-                self._memory.note(target.upstream.name, target.model, ability, f"it answered {opened.response.status}")
-                opened = await self._ask(target, not wants_stream)
-                held = opened.held
-        if rest and not held and self._is_to_be_repeated(opened, target, rest):
+        try:
+            if opened.response.status in REFUSALS and self._is_auto(target):
+                opened = await self._asked_otherwise(opened, wants_stream)
+            status = opened.response.status
+            if rest and not opened.held and self._is_to_be_repeated(opened, target, rest):
+                refusal = Refusal(status, "upstream_error", f"{target.upstream.name} answered {status}", "upstream_error")
+                raise Failure(Outcome.UPSTREAM_ERROR, refusal)
+            if self._is_auto(target) and status < 300:
+                if not opened.is_stream:
+                    await self._sniff(opened)
+                self._remember(opened)
+            if rest and opened.is_stream and self._request.is_api and status < 400:
+                await self._hold(opened)
+        except BaseException:
             opened.response.close()
-            message = f"{target.upstream.name} answered {opened.response.status}"
-            refusal = Refusal(opened.response.status, "upstream_error", message, "upstream_error")
-            raise Failure(Outcome.UPSTREAM_ERROR, refusal)
-        if self._is_auto(target) and opened.response.status < 300 and not opened.is_stream:
-            await self._sniff(opened)
-        if rest and opened.is_stream and self._request.is_api and opened.response.status < 400:
-            await self._hold(opened)
+            raise
         return opened
+
+    async def _asked_otherwise(self, opened: Opened, wants_stream: bool) -> Opened:
+        """The same, or, if it is a refusal to stream, or not to, the answer to the request put the other way. A way
+        that is no better is not remembered: then it was about something else."""
+        target, status = opened.target, opened.response.status
+        body = await self._beginning(opened)
+        ability = ability_in_refusal(status, body, asked_for_stream=wants_stream)
+        if ability is None:
+            return opened
+        opened.response.close()
+        other = await self._ask(target, not wants_stream)
+        if other.response.status < 400 and is_about_every_request(body):
+            self._memory.note(target.upstream.name, target.model, ability, f"it answered {status}")
+        return other
 
     async def _ask(self, target: Target, wants_stream: bool) -> Opened:
         """Puts the request. Raises `Failure`."""
@@ -195,7 +217,8 @@ class Attempts:
         breaker.begin()
         self.count += 1
         moments = self._moments
-        moments.asked_at_ns, moments.head_at_ns, moments.is_sent = time.perf_counter_ns(), 0, False
+        moments.asked_at_ns, moments.head_at_ns, moments.read_at_ns = time.perf_counter_ns(), 0, 0
+        moments.is_sent, moments.watch = False, None
         moments.first_asked_at_ns = moments.first_asked_at_ns or moments.asked_at_ns
         try:
             with self._attempt():
@@ -218,7 +241,7 @@ class Attempts:
         except BaseException:
             breaker.abandoned()
             raise
-        self._moments.head_at_ns = time.perf_counter_ns()
+        moments.head_at_ns = moments.read_at_ns = time.perf_counter_ns()
         if response.status in _BREAKING:
             breaker.failed(time.monotonic())
         else:
@@ -226,7 +249,7 @@ class Attempts:
         return self._judged(Opened(target, request, response, Way.RELAY, headers.is_stream(response.headers)))
 
     def _judged(self, opened: Opened) -> Opened:
-        """Says how the answer gets to the client, and remembers what it shows of the upstream."""
+        """Says how the answer gets to the client."""
         request, target, status = self._request, opened.target, opened.response.status
         if opened.is_stream:
             opened.watch = watch_for(request.dialect, headers.coding(opened.response.headers))
@@ -237,11 +260,18 @@ class Attempts:
             opened.way = Way.RELAY if opened.is_stream and is_as_wanted and status < 400 else Way.CONVERT
         elif target.streaming is not Streaming.NATIVE and not is_as_wanted and status < 300:
             opened.way = Way.CONVERT
-        if self._is_auto(target) and status < 300 and opened.request.wants_stream:
-            ability = Ability.STREAMS if opened.is_stream else Ability.ANSWERS_WHOLE
-            why = "it answered a request for a stream with " + ("one" if opened.is_stream else "a whole answer")
-            self._memory.note(target.upstream.name, target.model, ability, why)
         return opened
+
+    def _remember(self, opened: Opened) -> None:
+        """Remembers what an answer shows of the upstream."""
+        target = opened.target
+        if not opened.request.wants_stream or not self._request.dialect.can_synthesise:
+            return
+        if opened.is_stream and self._ability(target) is Ability.STREAM_ONLY:
+            return  # which it still is
+        ability = Ability.STREAMS if opened.is_stream else Ability.ANSWERS_WHOLE
+        why = "it answered a request for a stream with " + ("one" if opened.is_stream else "a whole answer")
+        self._memory.note(target.upstream.name, target.model, ability, why)
 
     async def _beginning(self, opened: Opened) -> bytes:
         """The body as far as it can be an error message; it is held."""
@@ -257,20 +287,24 @@ class Attempts:
 
     async def _sniff(self, opened: Opened) -> None:
         """Looks whether an answer is an event stream that does not say so."""
-        if opened.held:
-            return
+        head = b""
         with self._attempt():
             try:
-                chunk = await opened.response.read()
+                while any(beginning.startswith(head) for beginning in _STREAM_BEGINNINGS):
+                    chunk = await opened.response.read()
+                    if not chunk:
+                        break
+                    opened.held.append((time.perf_counter_ns(), chunk))
+                    head += chunk
             except READ_ERRORS:
-                return
-        opened.held.append((time.perf_counter_ns(), chunk))
-        if chunk.startswith(_STREAM_BEGINNINGS):
+                return  # whoever reads on will meet it again
+        if head.startswith(_STREAM_BEGINNINGS):
             opened.is_stream = opened.is_mislabelled = True
             opened.way = Way.RELAY
             self._judged(opened)
             if opened.watch is not None:
-                opened.watch.feed(chunk, opened.held[0][0])
+                for read_at_ns, chunk in opened.held:
+                    opened.watch.feed(chunk, read_at_ns)
 
     async def _hold(self, opened: Opened) -> None:
         """Reads up to the first sign of work. Raises `Failure` when the stream fails before it."""
@@ -289,18 +323,12 @@ class Attempts:
                     opened.held.append((now_ns, chunk))
                     size += len(chunk)
         except READ_ERRORS as error:
-            opened.response.close()
             refusal = Refusal(502, "upstream_truncated", str(broken(error)), "upstream_error")
             raise Failure(Outcome.TRUNCATED, refusal) from error
-        except BaseException:
-            opened.response.close()
-            raise
         final = stream.final
         if final is not None and final.error is not None:
-            opened.response.close()
             raise Failure(Outcome.UPSTREAM_ERROR, Refusal(502, "upstream_error", final.error, "upstream_error"))
         if stream.progress_ns is None and final is None and size <= MAX_HELD_BYTES:
-            opened.response.close()
             message = f"{name} ended the stream before its first event"
             raise Failure(Outcome.TRUNCATED, Refusal(502, "upstream_truncated", message, "upstream_error"))
 
@@ -314,14 +342,15 @@ class Attempts:
                 yield
             finally:
                 self._scope = None
-        if self._expired is not None:
+        if self._expired is not None and scope.cancelled_caught:  # else what was waited for came at the last moment
             raise self._expired
 
     def _is_to_be_repeated(self, opened: Opened, target: Target, rest: Sequence[tuple[Target, int]]) -> bool:
         if opened.response.status not in RETRIED or not self._may_repeat():
             return False
-        wait_s = _retry_after_s(opened.response.headers)
-        if wait_s is None or wait_s <= self._retry.max_backoff_s:
+        wait_s = _retry_after_s(opened.response.headers) or 0.0
+        if wait_s <= self._retry.max_backoff_s:
+            self._asked_wait_s = wait_s
             return True
         self._left = target
         return any(other is not target for other, _ in rest)
@@ -329,6 +358,10 @@ class Attempts:
     def _may_repeat(self) -> bool:
         """Whether the request may be put twice. A generation may; what else is sent, only its method says."""
         return self._request.is_api or self._request.method in _IDEMPOTENT
+
+    def _wait_s(self, target: Target) -> float:
+        """How long its upstream is to be left alone."""
+        return self._breakers[target.upstream.name].wait_s(time.monotonic())
 
     def _backoff_s(self, number: int) -> float:
         longest = min(self._retry.max_backoff_s, self._retry.backoff_s * 2.0 ** (number - 1))

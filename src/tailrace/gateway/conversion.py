@@ -6,6 +6,7 @@ Pure functions; the exchange does the reading and the sending.
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Iterator
 
 from tailrace.errors import WireError
@@ -21,6 +22,11 @@ from tailrace.tape.ulid import new_id
 
 STREAM_FIELDS = (("content-type", "text/event-stream; charset=utf-8"),)
 
+MAX_WHOLE_BYTES = 64 * 1024 * 1024
+"""The longest answer that is gathered to be converted."""
+
+_INFLATED = frozenset({"deflate", "gzip", "x-gzip"})
+_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
 _ID_PREFIXES = {
     "openai-chat": "chatcmpl-",
     "openai-completions": "cmpl-",
@@ -48,6 +54,29 @@ class Synthesis:
         asked = load_object(self._request.body) or {}
         include_usage = member(asked, "stream_options").get("include_usage") is True
         return schedule(self._request.dialect.synthesise(answer, self.identity, include_usage=include_usage), pace)
+
+
+def too_large() -> Refusal:
+    """What is said of an answer over the bound."""
+    message = f"the answer has more than {MAX_WHOLE_BYTES} bytes, too many to be converted"
+    return Refusal(502, "answer_too_large", message, "upstream_error")
+
+
+def decoded(body: bytes, coding: str) -> bytes:
+    """A body without its content coding, though none was asked for. Raises `Refusal` for one that cannot be undone."""
+    if not coding:
+        return body
+    try:
+        if coding not in _INFLATED:
+            raise zlib.error("it is not known")
+        inflater = zlib.decompressobj(_ZLIB_OR_GZIP)
+        plain = inflater.decompress(body, MAX_WHOLE_BYTES)
+    except zlib.error as error:
+        message = f"the answer has the content coding {coding!r}, which cannot be undone: {error}"
+        raise Refusal(502, "upstream_broken", message, "upstream_error") from error
+    if inflater.unconsumed_tail:
+        raise too_large()
+    return plain
 
 
 def identity_of(answer: Object) -> Identity | None:

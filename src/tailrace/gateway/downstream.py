@@ -39,7 +39,7 @@ class Downstream:
         """What the upstream's bytes have been, when they are passed on."""
         self.example: Object | None = None
         """A payload of this stream, for heartbeats that are to look like it."""
-        self._is_stream = False
+        self._is_event_stream = False
         self._takes_heartbeats = False
         self._last_put = b""
         self._dialect = dialect
@@ -47,11 +47,11 @@ class Downstream:
         self._style = heartbeat.style
         self._every_ns = int(heartbeat.every_s * 1e9)
 
-    async def start(self, status: int, fields: list[tuple[bytes, bytes]], *, is_stream: bool) -> None:
-        """Sends the head."""
+    async def start(self, status: int, fields: list[tuple[bytes, bytes]], *, is_event_stream: bool) -> None:
+        """Sends the head. Only in an event stream there is a place for what Tailrace has to say."""
         self.is_committed, self.status = True, status
-        self._is_stream = is_stream
-        self._takes_heartbeats = is_stream and self._style is not HeartbeatStyle.OFF
+        self._is_event_stream = is_event_stream
+        self._takes_heartbeats = is_event_stream and self._style is not HeartbeatStyle.OFF
         self.sent_at_ns = time.perf_counter_ns()
         await self.send({"type": "http.response.start", "status": status, "headers": fields})
 
@@ -84,7 +84,7 @@ class Downstream:
     @property
     def may_speak(self) -> bool:
         """Whether something may be put in now."""
-        return self._is_stream and not self.is_sending and (self.watch is None or self.watch.between_events)
+        return self._is_event_stream and not self.is_sending and (self.watch is None or self.watch.between_events)
 
     async def beat(self) -> None:
         """Sends a heartbeat, if it may and there is one."""

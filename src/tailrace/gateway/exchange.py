@@ -153,7 +153,8 @@ class Exchange:
         self._moments.awaits_stream = self._moments.awaits_stream and opened.is_stream
         self._wake_soon()  # other deadlines run from here on
         is_late = self._down.is_committed  # then it has to go on as a stream, and as the one that was begun
-        fits = opened.is_stream and opened.response.status < 400 and self._synthesis is None
+        coding = headers.coding(opened.response.headers)
+        fits = opened.is_stream and opened.response.status < 400 and self._synthesis is None and not coding
         if opened.way is Way.CONVERT or (is_late and not fits):
             await self._convert(opened)
         else:
@@ -176,7 +177,7 @@ class Exchange:
     async def _convert(self, opened: Opened) -> None:
         """Gathers the answer, and gives it to the client in the form that it asked for."""
         try:
-            body = await self._passage.gather(opened)
+            body = conversion.decoded(await self._passage.gather(opened), headers.coding(opened.response.headers))
             self._moments.is_reading = False
             whole = self._whole(opened, body)
         except Refusal as refusal:
@@ -252,7 +253,7 @@ class Exchange:
         if self._down.is_committed:
             return
         await self._start(200, conversion.STREAM_FIELDS, is_stream=True)
-        if self._synthesis is not None and self._synthesis.opening:
+        if self._synthesis is not None and self._synthesis.opening and not self._down.has_put:
             await self._passage.put(self._synthesis.opening)
         else:
             await self._down.beat()
@@ -283,7 +284,8 @@ class Exchange:
             overhead_ns=moments.asked_at_ns - moments.started_ns if moments.asked_at_ns else None,
             upstream_ns=moments.head_at_ns - moments.asked_at_ns if moments.head_at_ns else None,
         )
-        await self._down.start(status, headers.to_client(fields, own, is_stream=is_stream), is_stream=is_stream)
+        to_client = headers.to_client(fields, own, is_stream=is_stream)
+        await self._down.start(status, to_client, is_event_stream=headers.is_event_stream(fields))
 
     async def _tell(self) -> None:
         """Ends the answer: as the upstream did, or with an error that is not the upstream's own."""

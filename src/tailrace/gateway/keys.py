@@ -1,22 +1,18 @@
 """The gateway's own keys: who may call, kept in one JSON file that `tailrace key` writes and the server follows.
 
 Rules. A key itself is nowhere stored, only its SHA-256: it is 32 random bytes, not a password, so there is nothing to
-guess that a slow hash would protect, and one on every request would cost more than relaying it. The file changes by
-one rename, under a lock, so a reader sees it whole and two writers lose nothing. Keys once configured stay in force: a
-file that is damaged, emptied or removed while the server runs never opens the gateway to everybody.
+guess that a slow hash would protect, and one on every request would cost more than relaying it. Keys once configured
+stay in force: a file that is damaged, emptied or removed while the server runs never opens the gateway to everybody.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import logging
-import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -28,12 +24,11 @@ from pydantic import AwareDatetime, ConfigDict, PositiveInt, StringConstraints, 
 
 from tailrace.errors import AmbiguousKey, ConfigError
 from tailrace.gateway.refusal import Refusal
+from tailrace.gateway.state_file import Format, StateFile
 
 FILE_NAME = "keys.json"
 FORMAT = 1
 PREFIX = "tr-"
-LOOK_S = 1.0
-"""How often, at most, the server looks whether the file has changed."""
 
 _ID_BYTES = 4
 _SECRET_BYTES = 32
@@ -105,6 +100,8 @@ class _Stored(_Format):
     keys: tuple[_StoredKey, ...]
 
 
+_Known = tuple[_StoredKey, ...]
+
 _format = TypeAdapter(_Format)
 _stored = TypeAdapter(_Stored)
 
@@ -129,11 +126,11 @@ class KeyFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = StateFile(path, _FORMAT)
 
     def all(self) -> tuple[Key, ...]:
         """All of them, the oldest first."""
-        return _read(self._path)
+        return self._file.load()
 
     def create(
         self,
@@ -145,10 +142,10 @@ class KeyFile:
         expires_at: datetime | None = None,
     ) -> tuple[Key, str]:
         """Adds a key. What comes with it is the key as clients send it, which nobody can tell again."""
-        with self._locked() as file:
-            keys = _read(file)
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+
+        def added(keys: _Known) -> _Known:
             key_id = _new_id({key.id for key in keys})
-            text = f"{PREFIX}{key_id}-{secrets.token_urlsafe(_SECRET_BYTES)}"
             key = _StoredKey(
                 id=key_id,
                 name=name,
@@ -157,62 +154,39 @@ class KeyFile:
                 streams=streams,
                 created_at=_now(),
                 expires_at=expires_at,
-                sha256=_digest(text),
+                sha256=_digest(_text(key_id, secret)),
             )
-            _write(file, (*keys, key))
-        return key, text
+            return (*keys, key)
+
+        key = self._file.update(added)[-1]
+        return key, _text(key.id, secret)
 
     def revoke(self, key_id: str) -> Key | None:
         """Ends a key for good, by its id, the beginning of it that no other key has, or the key itself. The key as it
         is now, or None when there is no such key. Raises `AmbiguousKey`."""
         wanted = _id_in(key_id) or key_id.lower()
-        with self._locked() as file:
-            keys = _read(file)
-            found = [key for key in keys if wanted and key.id.startswith(wanted)]
-            if len(found) > 1:
-                ids = ", ".join(key.id for key in found)
-                raise AmbiguousKey(f"{len(found)} keys begin with {wanted}: {ids}", hint="give more of the id")
-            if not found or found[0].revoked_at is not None:
-                return found[0] if found else None
-            revoked = replace(found[0], revoked_at=_now())
-            _write(file, tuple(revoked if key.id == revoked.id else key for key in keys))
-        return revoked
 
-    @contextmanager
-    def _locked(self) -> Iterator[Path]:
-        """Alone with the file, which is where `path` leads to: a link stays one."""
-        file = self._path.resolve()
-        lock = file.with_name(f"{file.name}.lock")  # which stays: where it may go, two could hold one each
-        descriptor = None
-        try:
-            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield file
-        except OSError as error:
-            raise ConfigError(
-                f"cannot write the keys to {self._path}: {error.strerror}", hint="gateway.keys_file sets another place"
-            ) from error
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)  # the kernel does it, and so unlocks, when the process ends
+        def revoked(keys: _Known) -> _Known:
+            found = _only(keys, wanted)
+            if found is None or found.revoked_at is not None:
+                return keys
+            return tuple(replace(key, revoked_at=_now()) if key is found else key for key in keys)
+
+        return _only(self._file.update(revoked), wanted)
 
 
 class Keys:
-    """The keys in force, for the gateway: what `tailrace key` changes holds within `LOOK_S`, without a restart.
+    """The keys in force, for the gateway: what `tailrace key` changes holds within a second, without a restart.
 
     Raises `ConfigError` for a file that cannot be read. While it runs, it then keeps what it knew and logs it once.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path = path
-        self._clock = clock
+        self._file = StateFile(path, _FORMAT, clock=clock)
+        self._known: _Known | None = None
         self._keys: dict[str, _StoredKey] = {}
         self._were_configured = False
-        self._is_damaged = False
-        self._stamp = _stamp(path)
-        self._looked_at = clock()
-        self._load()
+        self._take(self._file.load())
 
     @property
     def are_configured(self) -> bool:
@@ -244,35 +218,19 @@ class Keys:
                 return key
 
     def _look(self) -> None:
-        now_s = self._clock()
-        if now_s - self._looked_at < LOOK_S:
-            return
-        self._looked_at = now_s
-        stamp = _stamp(self._path)
-        if stamp == self._stamp and not self._is_damaged:
-            return
-        try:
-            self._load()
-            self._stamp, self._is_damaged = stamp, False
-        except ConfigError as error:
-            if not self._is_damaged:
-                logger.error("%s; the keys known before stay in force", error)
-            self._is_damaged = True
+        keys = self._file.follow()
+        if keys is not self._known:
+            self._take(keys)
 
-    def _load(self) -> None:
-        self._keys = {key.id: key for key in _read(self._path)}
-        if self._were_configured and not self._keys:
-            logger.error("there are no keys in %s any more: every request is refused", self._path)
-        self._were_configured = self._were_configured or bool(self._keys)
+    def _take(self, keys: _Known) -> None:
+        self._known = keys
+        self._keys = {key.id: key for key in keys}
+        if self._were_configured and not keys:
+            logger.error("there are no keys in %s any more: every request is refused", self._file.path)
+        self._were_configured = self._were_configured or bool(keys)
 
 
-def _read(path: Path) -> tuple[_StoredKey, ...]:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
-        raise ConfigError(f"cannot read the keys in {path}: {error.strerror}") from error
+def _decoded(data: bytes, path: Path) -> _Known:
     try:
         found = _format.validate_json(data, strict=True).format
         if found != FORMAT:
@@ -290,27 +248,30 @@ def _read(path: Path) -> tuple[_StoredKey, ...]:
         ) from error
 
 
-def _write(path: Path, keys: tuple[_StoredKey, ...]) -> None:
-    """All or nothing, also when the power fails. The caller has the lock."""
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)  # of a writer that was killed
-    descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as output:
-        output.write(_stored.dump_json(_Stored(format=FORMAT, keys=keys), indent=2) + b"\n")
-        output.flush()
-        os.fsync(descriptor)
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)  # the rename, too, is on the disk
-    finally:
-        os.close(folder)
+def _encoded(keys: _Known) -> bytes:
+    return _stored.dump_json(_Stored(format=FORMAT, keys=keys), indent=2) + b"\n"
+
+
+_FORMAT: Format[_Known] = Format("the keys", "gateway.keys_file", (), _decoded, _encoded)
+
+
+def _only(keys: _Known, wanted: str) -> _StoredKey | None:
+    """The one key whose id begins like this. Raises `AmbiguousKey` for several."""
+    found = [key for key in keys if wanted and key.id.startswith(wanted)]
+    if len(found) > 1:
+        ids = ", ".join(key.id for key in found)
+        raise AmbiguousKey(f"{len(found)} keys begin with {wanted}: {ids}", hint="give more of the id")
+    return found[0] if found else None
 
 
 def _new_id(taken: set[str]) -> str:
     while (key_id := secrets.token_hex(_ID_BYTES)) in taken:
         pass
     return key_id
+
+
+def _text(key_id: str, secret: str) -> str:
+    return f"{PREFIX}{key_id}-{secret}"
 
 
 def _presented(headers: Iterable[tuple[str, str]]) -> str | None:
@@ -333,15 +294,6 @@ def _digest(text: str) -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What differs after every rename, and after most other changes."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _shown(moment: datetime | None) -> str:

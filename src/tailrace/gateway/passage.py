@@ -7,15 +7,12 @@ from collections.abc import Iterable
 
 from tailrace.client.transport import Response
 from tailrace.gateway.attempts import Opened
+from tailrace.gateway.conversion import MAX_WHOLE_BYTES, too_large
 from tailrace.gateway.deadlines import Moments
 from tailrace.gateway.downstream import Downstream
-from tailrace.gateway.refusal import Refusal
 from tailrace.gateway.report import GAP_BUCKETS
 from tailrace.sse.boundary import without_byte_order_mark
 from tailrace.tape import Origin, Recording
-
-MAX_WHOLE_BYTES = 64 * 1024 * 1024
-"""The longest answer that is gathered to be converted."""
 
 _GAP_SHIFT = 20
 _LAST_GAP = GAP_BUCKETS - 1
@@ -105,8 +102,7 @@ class Passage:
             self._keep(chunk, now_ns, parts)
             size += len(chunk)
             if size > MAX_WHOLE_BYTES:
-                message = f"the answer has more than {MAX_WHOLE_BYTES} bytes, too many to be converted"
-                raise Refusal(502, "answer_too_large", message, "upstream_error")
+                raise too_large()
         return b"".join(parts)
 
     def _count(self, chunk: bytes, at_ns: int) -> None:

@@ -167,7 +167,7 @@ def asking_for_stream(request: Request, wants_stream: bool) -> Request:
     body.pop("stream_options", None)  # OpenAI refuses it without `stream`
     if wants_stream:
         body["stream"] = True
-    return replace(request, body=dumps(body))
+    return replace(request, body=dumps(body), wants_stream=wants_stream)
 
 
 def relayed(request: Request, base_path: str, path: str, query: str) -> Request:
