@@ -214,7 +214,7 @@ def _do(*command: str) -> None:
         )
     except subprocess.CalledProcessError as error:
         said = str(error.stderr).strip().splitlines() or [f"exit code {error.returncode}"]
-        raise BenchError(f"{Path(command[0]).name}: {said[-1]}") from error
+        raise BenchError(f"{Path(command[0]).name}: {' '.join(map(str.strip, said[-2:]))[-300:]}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BenchError(str(error)) from error
 

@@ -14,7 +14,7 @@ import io
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, get_args
 from unittest.mock import patch
@@ -25,7 +25,13 @@ from pydantic import BaseModel
 
 from tailrace.app.config import Config, variables
 from tailrace.cli import main as command_line
-from tailrace.gateway.settings import LocalUpstreamSettings, OpenAIUpstreamSettings
+from tailrace.gateway.settings import (
+    HttpUpstreamSettings,
+    LocalUpstreamSettings,
+    PriceSettings,
+    Route,
+    UpstreamSettings,
+)
 from tailrace.llm.anthropic_messages import MESSAGES
 from tailrace.llm.openai_chat import CHAT, COMPLETIONS
 from tailrace.llm.openai_responses import RESPONSES
@@ -40,9 +46,13 @@ BOUNDS = {
     "gateway.request.MAX_TAGS": "More tags in `X-Tailrace-Tags` are refused: 400 `invalid_tags`.",
     "gateway.exchange.HEAD_ON_DISK_S": "How long the dialling waits for the tape's head to be on disk. After it, "
     "the upstream is dialled anyway.",
-    "gateway.exchange.TELL_S": "How long a client that takes nothing is waited for when it is to be told of an error. "
+    "gateway.downstream.TELL_S": "How long a client that takes nothing is waited for when it is to hear of an error. "
     "After it, the connection is broken off.",
-    "gateway.gateway.TICK_S": "How often deadlines are looked at, so a deadline may be passed by this much.",
+    "gateway.attempts.MAX_HELD_BYTES": "How much of a stream is held back for its first output while there is another "
+    "attempt to make. A longer beginning is passed on, and is the last attempt.",
+    "gateway.conversion.MAX_WHOLE_BYTES": "The longest answer that is gathered to be given in another form. A longer "
+    "one is an error, `answer_too_large`.",
+    "gateway.wheel.TICK_S": "How often deadlines and heartbeats are looked at, so each may be late by this much.",
     "gateway.gateway._CLOSE_S": "How long a shutdown waits for the tapes of exchanges that it has ended.",
     "gateway.catalogue.FRESH_S": "How long a list of models is kept before `/v1/models` asks the upstreams again.",
     "gateway.catalogue.RETRY_S": "How often, at most, the upstreams are asked again because of an unknown model.",
@@ -80,6 +90,10 @@ BOUNDS = {
     "event. A longer one is relayed and recorded, and counts as not terminal.",
     "llm.synthesis.MAX_PIECE_GRAPHEMES": "How many characters one piece of a text has at most, when a whole answer is "
     "made a stream.",
+    "llm.watch.LOOK_S": "How exactly it is known when the last event came that shows that the model works.",
+    "llm.watch.MAX_SOUGHT_EVENTS": "Among how many events of a stream the first content is looked for. If it comes "
+    "later, metrics and spans have no time to it; the tape has.",
+    "llm.watch.MAX_SOUGHT_BYTES": "The longest event that is looked at for that. A longer one counts as work.",
     "llm.summary._MAX_BODY_BYTES": "The longest answer in one piece that is parsed for its token counts. A longer one "
     "has none in lists.",
     "tape.recorder.BATCH_S": "How long the recorder gathers before it writes.",
@@ -122,6 +136,12 @@ BOUNDS = {
     "app.welcome.ASK_S": "How long the page at `/` waits for an upstream to say its models.",
     "app.welcome.MAX_MODELS_SHOWN": "How many models of an upstream that page shows. It says how many more there are.",
     "app.welcome.MAX_TRACES_COUNTED": "How far that page counts traces. More are shown as `200+`.",
+    "app.doctor.SERVER_S": "How long a running server may take to tell `tailrace doctor` how it is.",
+    "app.doctor.LOW_DISK_BYTES": "With less room for the library, `tailrace doctor` warns.",
+    "app.upstream_check.ASK_S": "How long an upstream may take to answer it, and to say its models.",
+    "app.upstream_check.MAX_NAMED": "How many models of an upstream it names in one line.",
+    "app.probe.PROBE_S": "How long one request of it to a model may take.",
+    "app.probe.MAX_PROBE_BYTES": "How much of the answer to that it reads.",
 }
 """Every named bound in the code, with what happens at it."""
 
@@ -193,10 +213,18 @@ def redacted_names(_: str) -> str:
 
 def keys(_: str) -> str:
     """Every configuration key, a table for each TOML table."""
-    sections = [*nested(Config, ())]
-    sections.append((f'[[upstream]] with kind = "{kind_of(OpenAIUpstreamSettings)}"', OpenAIUpstreamSettings, None))
-    sections.append((f'[[upstream]] with kind = "{kind_of(LocalUpstreamSettings)}"', LocalUpstreamSettings, None))
-    return "\n\n".join(section(title, model, path) for title, model, path in sections)
+    common = HttpUpstreamSettings
+    parts = [section(title, model, path) for title, model, path in nested(Config, ())]
+    kinds = [model for model in get_args(get_args(UpstreamSettings)[0]) if issubclass(model, common)]
+    shown = ", ".join(f'"{kind_of(model)}"' for model in kinds)
+    parts.append(section(f"[[upstream]] at an address: kind = {shown}", common, None, without={"base_url"}))
+    for model in kinds:
+        inherited = set(common.model_fields) - {"base_url"}
+        parts.append(section(f'[[upstream]] with kind = "{kind_of(model)}"', model, None, without=inherited))
+    parts.append(section(f'[[upstream]] with kind = "{kind_of(LocalUpstreamSettings)}"', LocalUpstreamSettings, None))
+    parts.append(section("[[route]]", Route, None))
+    parts.append(section("[[price]]", PriceSettings, None))
+    return "\n\n".join(parts)
 
 
 def kind_of(model: type[BaseModel]) -> str:
@@ -212,28 +240,30 @@ def nested(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[str,
             yield from nested(field.annotation, (*path, name))
 
 
-def section(title: str, model: type[BaseModel], path: tuple[str, ...] | None) -> str:
+def section(title: str, model: type[BaseModel], path: tuple[str, ...] | None, *, without: Collection[str] = ()) -> str:
     """One table of the file: its keys with type, default, meaning and variable."""
     says = docstrings(model)
     names = {of: name for name, of in variables().items()}
+    schema = model.model_json_schema()
     rows = []
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        if name in without or (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
             continue
-        value = model.model_json_schema()["properties"][name]
-        default = "required" if field.is_required() else f"`{toml(field.default)}`"
-        default = "not set" if field.default is None else default
+        value = field.get_default(call_default_factory=True)
+        default = "required" if field.is_required() else "not set" if value is None else f"`{toml(value)}`"
         meaning = says.get(name) or UNDOCUMENTED_KEYS[name]
         variable = "" if path is None else f" `{names[*path, name]}`"
-        rows.append(f"- **`{name}`** ({kind(value)}; {default}){variable}  \n  {meaning}")
+        type_ = kind(schema["properties"][name], schema.get("$defs", {}))
+        rows.append(f"- **`{name}`** ({type_}; {default}){variable}  \n  {meaning}")
     return f"### `{title}`\n\n" + "\n".join(rows)
 
 
 def docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """The string below each attribute, in one line."""
+    """The string below each attribute, in one line; what a model does not say itself, the one that it extends says."""
+    parents = [parent for parent in model.__bases__ if issubclass(parent, BaseModel) and parent is not BaseModel]
+    found = {name: says for parent in parents for name, says in docstrings(parent).items()}
     body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
     assert isinstance(body, ast.ClassDef)
-    found = {}
     for statement, following in zip(body.body, body.body[1:], strict=False):
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             text = following.value if isinstance(following, ast.Expr) else None
@@ -242,17 +272,23 @@ def docstrings(model: type[BaseModel]) -> dict[str, str]:
     return found
 
 
-def kind(schema: dict[str, Any]) -> str:
+def kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     """The type of a key in words, from its JSON schema."""
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
     options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
     (schema,) = options
     if "const" in schema:
         return f'`"{schema["const"]}"`'
     if "enum" in schema:
-        return " or ".join(f'`"{value}"`' for value in schema["enum"])
+        *others, last = (f'`"{value}"`' for value in schema["enum"])
+        return f"{', '.join(others)} or {last}"
+    if schema["type"] == "object":
+        values = schema["additionalProperties"]
+        return f"table from strings to {kind(values, definitions)}"
     if schema["type"] == "array":
         return f"list of {schema['items']['type']}s"
-    text = {"string": "string", "integer": "integer", "number": "number"}[schema["type"]]
+    text = {"string": "string", "integer": "integer", "number": "number", "boolean": "true or false"}[schema["type"]]
     text = {"path": "path"}.get(schema.get("format", ""), text)
     if "pattern" in schema:
         text += f" that matches `{schema['pattern']}`"
@@ -267,6 +303,10 @@ def kind(schema: dict[str, Any]) -> str:
 
 def toml(value: object) -> str:
     """A default as it is written in TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name} = {toml(each)}' for name, each in value.items())}}}"
     if isinstance(value, tuple):
         return f"[{', '.join(map(toml, value))}]"
     return f'"{value}"' if isinstance(value, str) else str(value)

@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 from urllib.parse import urlsplit
 
 import click
@@ -28,7 +29,7 @@ import tailrace.tape
 from tailrace.app.config import Config, load_config, variables
 from tailrace.errors import FilterError
 from tailrace.gateway.gateway import ENDPOINTS, MODELS, RELAY
-from tailrace.gateway.settings import LocalUpstreamSettings, OpenAIUpstreamSettings
+from tailrace.gateway.settings import Deadlines, PriceSettings, Route, UpstreamSettings
 from tailrace.llm.dialects import named
 from tailrace.tape import Origin, Outcome
 from tailrace.traces import FORMATS
@@ -108,7 +109,7 @@ def test_every_key_and_its_variable_is_there() -> None:
     for variable, path in variables().items():
         assert f"**`{path[-1]}`**" in text
         assert f"`{variable}`" in text
-    for model in (OpenAIUpstreamSettings, LocalUpstreamSettings):
+    for model in (*get_args(get_args(UpstreamSettings)[0]), Route, PriceSettings):
         for key in model.model_fields:
             assert f"**`{key}`**" in text
     for table in Config.model_fields:
@@ -122,7 +123,8 @@ def test_every_error_code_is_in_the_table_of_errors() -> None:
 
 
 def error_codes() -> Iterator[str]:
-    """The codes with which a `Refusal` or an OpenAI error is made anywhere."""
+    """The codes with which a `Refusal` or an OpenAI error is made anywhere; those of deadlines have their names."""
+    yield from (f"{name.removesuffix('_s')}_timeout" for name in Deadlines.model_fields)
     for path in sorted(SOURCE.rglob("*.py")):
         for function in ast.walk(parsed(path)):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -135,12 +137,12 @@ def codes_in(function: ast.FunctionDef | ast.AsyncFunctionDef, place: str) -> It
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name | ast.Attribute)):
             continue
         name = call.func.id if isinstance(call.func, ast.Name) else call.func.attr
-        if name == "_time_out":
-            yield f"{text_of(call.args[0], function, place)[0]}_timeout"
-        elif name in ("Refusal", "openai_error"):
+        if name in ("Refusal", "openai_error"):
             code = call.args[1 if name == "Refusal" else 2]
-            if isinstance(code, ast.JoinedStr) or (isinstance(code, ast.Name) and code.id in parameters):
-                continue  # made from a parameter: the caller says it
+            if isinstance(code, ast.JoinedStr | ast.Attribute) or (
+                isinstance(code, ast.Name) and code.id in parameters
+            ):
+                continue  # made of a deadline's name, of another refusal, or of a parameter: there it is said
             yield from text_of(code, function, place)
 
 
@@ -150,6 +152,8 @@ def text_of(value: ast.expr, function: ast.AST, place: str) -> list[str]:
         return [value.value]
     if isinstance(value, ast.IfExp):
         return [*text_of(value.body, function, place), *text_of(value.orelse, function, place)]
+    if isinstance(value, ast.BoolOp):  # what an upstream says, or else our own
+        return text_of(value.values[-1], function, place)
     if isinstance(value, ast.Name):
         for statement in ast.walk(function):
             if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == value.id:
@@ -177,15 +181,15 @@ def test_every_public_name_is_there(module: ModuleType) -> None:
 
 def test_every_route_is_there() -> None:
     text = page("reference/http.md")
-    for path in [*ENDPOINTS, MODELS, f"{RELAY}{{upstream}}/{{path}}", "/healthz", "/readyz"]:
-        assert f"{path}`" in text
+    for path in [*ENDPOINTS, MODELS, f"{RELAY}{{upstream}}/{{path}}", "/healthz", "/readyz", "/metrics", "/"]:
+        assert f"GET {path}`" in text or f"{path}`" in text
 
 
 def test_every_dialect_is_there_under_its_own_name() -> None:
     table = page("reference/http.md").partition("## Dialects")[2].partition("\n## ")[0]
     described = re.findall(r"^\|[^|]*\| `([\w-]+)` \|", table, re.MULTILINE)
     assert [named(name).name for name in described] == described
-    assert len(described) == len(set(described)) == 5
+    assert len(described) == len(set(described)) == 8
 
 
 def test_every_export_format_has_its_section() -> None:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tailrace.app.config import Config, load_config, variables
 from tailrace.errors import ConfigError
-from tailrace.gateway.settings import LocalUpstreamSettings, OpenAIUpstreamSettings
+from tailrace.gateway.settings import (
+    AnthropicUpstreamSettings,
+    HttpUpstreamSettings,
+    LocalUpstreamSettings,
+    OpenAIUpstreamSettings,
+    StraicoUpstreamSettings,
+)
+from tailrace.llm import Price
 
 UPSTREAM = '[[upstream]]\nname = "a"\nkind = "openai"\nbase_url = "http://a/v1"\n'
+
+
+ROUTE = '[[route]]\nmodel = "smart"\ntargets = ["{}"]\n'
+PRICE = '[[price]]\nmodel = "gpt-*"\ninput_per_million = 2\n'
 
 
 Write = Callable[[str], Path]
@@ -86,7 +98,8 @@ def test_a_list_in_a_variable_is_json(written: Write) -> None:
 def test_every_setting_has_its_variable() -> None:
     assert variables()["TAILRACE_LIBRARY_URL"] == ("library", "url")
     assert variables()["TAILRACE_GATEWAY_DEADLINES_CONNECT_S"] == ("gateway", "deadlines", "connect_s")
-    assert not [name for name in variables() if "UPSTREAM" in name]
+    assert not [name for name in variables() if any(table in name for table in ("UPSTREAM", "ROUTE", "PRICE"))]
+    assert variables()["TAILRACE_GATEWAY_BREAKER_OPEN_S"] == ("gateway", "breaker", "open_s")
 
 
 @pytest.mark.parametrize(
@@ -112,6 +125,51 @@ def test_a_relative_model_is_beside_the_file(written: Write) -> None:
     assert upstream.model_path == file.parent / "m.gguf"
 
 
+def test_keys_are_relative_to_the_file_too(written: Write) -> None:
+    file = written('gateway.keys_file = "state/keys.json"')
+
+    assert load_config(file, {}).gateway.keys_file == file.parent / "state/keys.json"
+    assert load_config(written('gateway.keys_file = "/etc/keys.json"'), {}).gateway.keys_file == Path("/etc/keys.json")
+    assert load_config(written(""), {}).gateway.keys_file is None
+
+
+def test_routes_lead_to_upstreams_and_models_that_may_have_slashes(written: Write) -> None:
+    (route,) = load_config(written(ROUTE.format("a/org/model") + UPSTREAM), {}).route
+
+    assert (route.model, route.targets) == ("smart", ("a/org/model",))
+
+
+def test_prices_are_what_summaries_are_made_with(written: Write) -> None:
+    config = load_config(
+        written(
+            PRICE + "output_per_million = 8\n[[price]]\nmodel = '*'\n"
+            "input_per_million = 1\noutput_per_million = 1\ncached_input_per_million = 0\n"
+        ),
+        {},
+    )
+
+    summariser = config.summariser()
+
+    assert isinstance(summariser, partial)
+    assert summariser.keywords["prices"] == [("gpt-*", Price(2, 8, None)), ("*", Price(1, 1, 0))]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "url"),
+    [
+        ('kind = "anthropic"', AnthropicUpstreamSettings, "https://api.anthropic.com/v1"),
+        ('kind = "straico"\nunknown_fields = "reject"', StraicoUpstreamSettings, "https://api.straico.com"),
+    ],
+)
+def test_an_upstream_that_is_one_service_needs_no_address(
+    written: Write, text: str, kind: type[HttpUpstreamSettings], url: str
+) -> None:
+    (upstream,) = load_config(written(f'[[upstream]]\nname = "a"\n{text}\n'), {}).upstream
+
+    assert isinstance(upstream, kind)
+    assert upstream.base_url == url
+
+
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
@@ -131,6 +189,25 @@ def test_a_relative_model_is_beside_the_file(written: Write) -> None:
         ("upstream = []\n", "upstream = []: ", "see docs/"),
         ("upstream = 7\n", "upstream = 7: ", "see docs/"),
         ("server = 7\n", "server = 7: ", "see docs/"),
+        ('[[upstream]]\nname = "a"\nkind = "anthropic"\nbase_url = "x"\n', "upstream.0.base_url = 'x': expected an http", "see"),
+        ('[[upstream]]\nname = "a"\nkind = "anthropic"\nunknown_fields = "drop"\n', "there is no key upstream.0.unknown_fields", "allowed"),
+        ('[[upstream]]\nname = "a"\nkind = "straico"\nunknown_fields = "x"\n', "upstream.0.unknown_fields = 'x': ", "see"),
+        ('[[upstream]]\nname = "a"\nkind = "straico"\nunkown_fields = "x"\n', "there is no key upstream.0.unkown_fields", "did you mean unknown_fields? "),
+        (UPSTREAM + 'streaming = "fake"\n', "upstream.0.streaming = 'fake': Input should be 'auto', 'native', 'paced' or 'off'", "see"),
+        (UPSTREAM + 'model_streaming = { "o1*" = "fake" }\n', "upstream.0.model_streaming.o1* = 'fake': ", "see"),
+        ("[gateway.pace]\nwords_per_s = 0\n", "gateway.pace.words_per_s = 0: ", "see"),
+        ("[gateway.retry]\nattempt = 2\n", "there is no key gateway.retry.attempt", "did you mean attempts? "),
+        ("[gateway.breaker]\nfailures = 0\n", "gateway.breaker.failures = 0: ", "see"),
+        (ROUTE.format("a/b") + 'modle = "x"\n' + UPSTREAM, "there is no key route.0.modle", "did you mean model? allowed are model, targets"),
+        ('[[route]]\nmodel = "m"\n' + UPSTREAM, "route.0.targets is missing", "see"),
+        ('[[route]]\nmodel = "m"\ntargets = []\n' + UPSTREAM, "route.0.targets = []: ", "see"),
+        (ROUTE.format("b/x") + UPSTREAM, "route 'smart' has the target 'b/x', expected the name of an upstream, a slash and a model; the upstreams are a", "see"),
+        (ROUTE.format("a") + UPSTREAM, "route 'smart' has the target 'a', expected the name of an upstream, a slash ", "see"),
+        (ROUTE.format("a/") + UPSTREAM, "route 'smart' has the target 'a/', expected ", "see"),
+        (PRICE + "output_per_milion = 1\n", "there is no key price.0.output_per_milion", "did you mean output_per_million? "),
+        (PRICE, "price.0.output_per_million is missing", "see"),
+        (PRICE + "output_per_million = -1\n", "price.0.output_per_million = -1: ", "see"),
+        ("route = 7\n", "route = 7: ", "see"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_answered_with_the_key_the_file_and_what_is_allowed(

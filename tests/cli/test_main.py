@@ -33,10 +33,10 @@ def commands() -> Iterator[list[str]]:
             for name, child in sorted(found.commands.items()):
                 yield from below(child, [*words, name])
 
-    from tailrace.cli import trace, up
+    from tailrace.cli import doctor, key, sim, trace, up
 
-    command.cli.add_command(up.up)
-    command.cli.add_command(trace.trace)
+    for each in (doctor.doctor, key.key, sim.sim, trace.trace, up.up):
+        command.cli.add_command(each)
     return below(command.cli, [])
 
 
@@ -55,7 +55,8 @@ def test_every_command_says_what_it_does(run: Run, words: list[str]) -> None:
 
 def test_the_commands_of_the_contract_are_there() -> None:
     assert [" ".join(words) for words in commands()] == [
-        "", "trace", "trace export", "trace list", "trace replay", "trace rm", "trace view", "up",
+        "", "doctor", "key", "key create", "key list", "key revoke", "sim", "sim straico", "trace", "trace export",
+        "trace list", "trace replay", "trace rm", "trace view", "up",
     ]  # fmt: skip
 
 
@@ -74,7 +75,10 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["trace", "view", "zzz"], "no tape zzz", "`tailrace trace list` shows what there is"),
         (["trace", "list", "--filter", "x"], "cannot read 'x' in the filter", "write key:value with endpoint, "),
         (["trace", "list", "--since", "1y"], "'1y' is not a time span", "a number and one of s, m, h, d, w"),
-        (["up", "--host", "0.0.0.0"], "server.host is 0.0.0.0", "use 127.0.0.1"),
+        (["up", "--host", "0.0.0.0"], "server.host is 0.0.0.0", "`tailrace key create` makes the first key; or use"),
+        (["key", "create"], "Missing option '--name'.", "`tailrace key create --help` shows how"),
+        (["sim", "nobody"], "No such command 'nobody'", "`tailrace sim --help` shows how"),
+        (["doctor", "--model", "m", "--no-probe"], "--model goes neither with", "`tailrace doctor --help` shows how"),
     ],
 )
 def test_misuse_is_one_line_a_blank_line_and_a_hint_and_exits_with_2(
@@ -88,7 +92,7 @@ def test_misuse_is_one_line_a_blank_line_and_a_hint_and_exits_with_2(
     assert second.startswith(f"hint: {hint}")
 
 
-@pytest.mark.parametrize("words", [[], ["trace"]])
+@pytest.mark.parametrize("words", [[], ["key"], ["sim"], ["trace"]])
 def test_a_group_alone_shows_its_commands_and_is_misuse(run: Run, words: list[str]) -> None:
     ran = run(*words)
     assert (ran.code, ran.out) == (2, b"")

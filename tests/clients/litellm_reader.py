@@ -62,6 +62,10 @@ def completed(asked: Json, provider: str, path: str) -> Json:
 
 def responded(asked: Json) -> Json:
     """The Responses API."""
+    # Of a model that it does not know it asks for the whole, and makes a stream of that itself.
+    litellm.register_model(
+        {f"openai/{asked['model']}": {"litellm_provider": "openai", "mode": "chat", "supports_native_streaming": True}}
+    )
     answer: Any = litellm.responses(
         input=asked["question"], max_output_tokens=asked["max_tokens"], **common(asked, "openai", "/v1")
     )

@@ -19,6 +19,7 @@ from typing import Any
 
 import anthropic
 import openai
+import pytest
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
@@ -140,7 +141,7 @@ def heard_chunks(chunks: Iterable[ChatCompletionChunk]) -> Heard:
         for choice in chunk.choices:
             texts[choice.index] = texts.get(choice.index, "") + (choice.delta.content or "")
     assert last_usage is not None, "the usage is not on the last chunk"
-    heard = heard_chat(state.get_final_completion())
+    heard = heard_chat(state.current_completion_snapshot)
     assert [texts[index] for index in sorted(texts)] == heard.texts
     return heard
 
@@ -164,7 +165,8 @@ def openai_chat_helper(ask: Ask) -> Heard:
         client.chat.completions.stream(**chat_options(ask), stream_options={"include_usage": True}) as stream,
     ):
         content = "".join(event.delta for event in stream if event.type == "content.delta")
-        heard = heard_chat(stream.get_final_completion())
+        # Not the final completion: that is an exception when there are not enough tokens, as of the local model.
+        heard = heard_chat(stream.current_completion_snapshot)
     assert sorted(content) == sorted("".join(heard.texts))
     return heard
 
@@ -210,7 +212,8 @@ def heard_events(events: Sequence[ResponseStreamEvent]) -> Heard:
             thoughts += event.delta
         elif event.type == "response.function_call_arguments.delta":
             arguments[event.output_index] = arguments.get(event.output_index, "") + event.delta
-    assert [event.sequence_number for event in events] == list(range(len(events)))
+    numbers = [getattr(event, "sequence_number", None) for event in events]
+    assert numbers == [None] * len(events) or numbers == list(range(len(events)))  # llama.cpp does not number them
     assert finished.type == "response.completed"
     heard = heard_response(finished.response)
     assert (heard.texts, heard.reasoning) == ([texts], thoughts)
@@ -257,9 +260,7 @@ def openai_async_response_whole(ask: Ask) -> Heard:
 
 
 def anthropic_options(ask: Ask) -> Any:
-    tools = [
-        {"name": tool["function"]["name"], "input_schema": tool["function"]["parameters"]} for tool in ask.tools
-    ]
+    tools = [{"name": tool["function"]["name"], "input_schema": tool["function"]["parameters"]} for tool in ask.tools]
     options = {"model": ask.model, "messages": ask.messages, "max_tokens": ask.max_tokens}
     return {**options, **({"tools": tools} if tools else {})}
 
@@ -415,6 +416,13 @@ VERCEL = ClientProcess(
 )
 PROCESSES = (LITELLM, VERCEL)
 
+
+def skip_if_missing(reader: Reader) -> None:
+    """Skips the test of a client that is not installed here."""
+    if isinstance(reader, ClientProcess) and reader.missing:
+        pytest.skip(reader.missing)
+
+
 READERS: dict[str, dict[str, Reader]] = {
     "chat": {
         "openai": openai_chunks,
@@ -440,7 +448,12 @@ READERS: dict[str, dict[str, Reader]] = {
 """By API, what reads its streams."""
 
 WHOLE_READERS: dict[str, dict[str, Reader]] = {
-    "chat": {"openai": openai_chat_whole, "openai-async": openai_async_chat_whole, "litellm": LITELLM, "vercel": VERCEL},
+    "chat": {
+        "openai": openai_chat_whole,
+        "openai-async": openai_async_chat_whole,
+        "litellm": LITELLM,
+        "vercel": VERCEL,
+    },
     "responses": {
         "openai": openai_response_whole,
         "openai-async": openai_async_response_whole,

@@ -276,6 +276,7 @@ def _message(content: list[Json], reason: str | None) -> Json:
         "content": content,
         "model": "m",
         "stop_reason": reason,
+        "stop_details": None,
         "stop_sequence": None,
         "usage": _MESSAGES_USAGE if reason else {"input_tokens": USAGE[0], "output_tokens": 1},
     }
@@ -305,7 +306,7 @@ def _message_scene(name: str, content: list[Json], reason: str, blocks: list[Jso
         *blocks,
         {
             "type": "message_delta",
-            "delta": {"stop_reason": reason, "stop_sequence": None},
+            "delta": {"stop_reason": reason, "stop_details": None, "stop_sequence": None},
             "usage": {"output_tokens": USAGE[1]},
         },
         {"type": "message_stop"},

@@ -6,71 +6,45 @@ The upstream goes on only when the tape shows a heartbeat, so there is one in ev
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from e2e.readers import READERS, WHOLE_READERS, Ask, ClientProcess, Reader, anthropic_message
+from e2e.readers import READERS, WHOLE_READERS, ClientProcess, Reader, anthropic_message, skip_if_missing
 from e2e.scenes import SCENES, Scene
-from support.server import Server, write_config
-from support.upstream import (
-    END,
-    PATIENCE_S,
-    STREAM_HEAD,
-    Call,
-    ScriptedUpstream,
-    Step,
-    answered,
-    chunk,
-    send,
-    streamed,
-)
-from tailrace.errors import TapeNotFound
-from tailrace.tape import Filter, Kind, Library, Origin, Outcome
+from e2e.scripted import asking, configured, is_beat, until_beaten
+from support.server import Server
+from support.upstream import END, STREAM_HEAD, ScriptedUpstream, Step, answered, chunk, send, streamed
+from tailrace.tape import Kind, Outcome
 
 STYLES = ("comment", "chunk", "ping")
-SOURCES = ("native", "paced", "answered")
-"""A stream that passes as it came, one of an upstream that is not asked for any, one that is asked and answers whole."""
+SOURCES = ("native", "early", "paced", "answered")
+"""A stream that passes as it came; one that was opened before the upstream answered; one of an upstream that is not
+asked for any; one of an upstream that is asked and answers whole."""
 
-SESSIONS = (f"clients-{os.getpid()}-{number}" for number in itertools.count())
-BEATS = {"comment": b": keepalive", "ping": b"event: ping\n"}
-
-
-def configured(folder: Path, url: str, style: str) -> Path:
-    def upstream(name: str, kind: str, **more: str) -> dict[str, Any]:
-        return {"name": name, "kind": kind, "base_url": f"{url}/v1", "models": [name], **more}
-
-    return write_config(
-        folder,
-        [
-            upstream("native", "openai"),
-            upstream("paced", "openai", streaming="paced"),
-            upstream("claude-native", "anthropic"),
-            upstream("claude-paced", "anthropic", streaming="paced"),
-        ],
-        gateway={
-            "heartbeat": {"style": style, "every_s": 0.01},
-            "pace": {"words_per_s": 1000, "max_total_s": 0.05},
-        },
-    )
+Start = Callable[[str, str], Server]
+EVERY_READER = [
+    pytest.param(api, reader, id=f"{api}-{name}")
+    for api, readers in READERS.items()
+    for name, reader in readers.items()
+]
 
 
 @pytest.fixture(scope="session")
-def servers(_shared_upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Gives the server that has a style of heartbeats."""
-    running: dict[str, Server] = {}
+def server_for(_shared_upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Gives the server for a source with a style of heartbeats."""
+    running: dict[tuple[str, bool], Server] = {}
 
-    def server(style: str) -> Server:
-        if style not in running:
-            file = configured(tmp_path_factory.mktemp(style), _shared_upstream.url, style)
-            running[style] = Server(file)
-            running[style].start()
-        return running[style]
+    def server(source: str, style: str) -> Server:
+        key = style, source == "early"
+        if key not in running:
+            more = {"early_commit_after_s": 0.001} if source == "early" else {}
+            file = configured(tmp_path_factory.mktemp(f"{source}-{style}"), _shared_upstream.url, style, **more)
+            running[key] = Server(file)
+            running[key].start()
+        return running[key]
 
     yield server
     for each in running.values():
@@ -81,7 +55,7 @@ def streams() -> Iterator[Any]:
     """Every client with every scene, source and style that it can have."""
     for scene, source, style in itertools.product(SCENES.values(), SOURCES, STYLES):
         if source == "answered" and style != "comment":
-            continue  # what is paced is sent at once: there is no silence in it
+            continue  # the answer is there before the stream is: there is no silence in it
         for name, reader in READERS[scene.api].items():
             if has(reader, scene):
                 yield pytest.param(scene, source, style, reader, id=f"{scene.api}-{scene.name}-{source}-{style}-{name}")
@@ -99,45 +73,54 @@ def has(reader: Reader, scene: Scene) -> bool:
     return scene.name != "choices" or not isinstance(reader, ClientProcess)
 
 
+def script(scene: Scene, source: str, beaten: Step) -> list[Step]:
+    """What the upstream does; where there can be a heartbeat, it waits for one."""
+    if source == "answered":
+        return answered(200, scene.body)
+    if source == "paced":
+        return [beaten, *answered(200, scene.body)]
+    if source == "early":
+        return [beaten, *streamed(*scene.events)]
+    return beaten_inside(scene.events, len(scene.events) // 2, beaten)
+
+
+def beaten_inside(events: tuple[bytes, ...], place: int, beaten: Step) -> list[Step]:
+    first, rest = events[:place], events[place:]
+    return [
+        send(STREAM_HEAD),
+        *(send(chunk(event)) for event in first),
+        beaten,
+        *(send(chunk(event)) for event in rest),
+        send(END),
+    ]
+
+
 @pytest.mark.parametrize(("scene", "source", "style", "reader"), list(streams()))
 def test_a_client_hears_the_whole_stream(
-    servers: Callable[[str], Server], upstream: ScriptedUpstream, scene: Scene, source: str, style: str, reader: Reader
+    server_for: Start, upstream: ScriptedUpstream, scene: Scene, source: str, style: str, reader: Reader
 ) -> None:
     skip_if_missing(reader)
-    server = servers(style)
-    ask = asked(server, scene, "paced" if source == "paced" else "native")
-    library = f"sqlite:///{server.library_path}"
-    if source == "native":
-        middle = len(scene.events) // 2
-        upstream.answer(
-            send(STREAM_HEAD),
-            *(send(chunk(event)) for event in scene.events[:middle]),
-            until_beaten(library, ask.session, style),
-            *(send(chunk(event)) for event in scene.events[middle:]),
-            send(END),
-        )
-    elif source == "paced":
-        upstream.answer(until_beaten(library, ask.session, style), *answered(200, scene.body))
-    else:
-        upstream.answer(*answered(200, scene.body))
+    server = server_for(source, style)
+    ask = asking(server, scene.api, "paced" if source == "paced" else "native", scene)
+    upstream.answer(*script(scene, source, until_beaten(server, ask.session, style)))
 
     assert reader(ask) == scene.heard
 
     tape = server.tape_of(ask.session)
     assert (tape.kind, tape.outcome, tape.error, tape.status) == (Kind.STREAM, Outcome.COMPLETE, None, 200)
-    beats = [frame.data for frame in server.frames(tape.id) if is_beat(frame.origin, frame.data, style)]
-    assert bool(beats) == (source != "answered")
-    asked_for_stream = b'"stream":true' in upstream.next_call().body.replace(b" ", b"")
-    assert asked_for_stream == (source != "paced")
+    has_beats = any(is_beat(frame.origin, frame.data, style) for frame in server.frames(tape.id))
+    assert has_beats == (source != "answered")
+    is_asked_for_stream = b'"stream":true' in upstream.next_call().body.replace(b" ", b"")
+    assert is_asked_for_stream == (source != "paced")
 
 
 @pytest.mark.parametrize(("scene", "source", "reader"), list(wholes()))
 def test_a_client_that_wants_one_piece_gets_one(
-    servers: Callable[[str], Server], upstream: ScriptedUpstream, scene: Scene, source: str, reader: Reader
+    server_for: Start, upstream: ScriptedUpstream, scene: Scene, source: str, reader: Reader
 ) -> None:
     skip_if_missing(reader)
-    server = servers("comment")
-    ask = asked(server, scene, "native", stream=False)
+    server = server_for("native", "comment")
+    ask = asking(server, scene.api, "native", scene, stream=False)
     upstream.answer(*(answered(200, scene.body) if source == "whole" else streamed(*scene.events)))
 
     assert reader(ask) == scene.heard
@@ -146,64 +129,36 @@ def test_a_client_that_wants_one_piece_gets_one(
     assert (tape.kind, tape.outcome, tape.error) == (Kind.NORMAL, Outcome.COMPLETE, None)
 
 
+@pytest.mark.parametrize(("api", "reader"), EVERY_READER)
+def test_a_heartbeat_after_an_id_breaks_no_client(
+    server_for: Start, upstream: ScriptedUpstream, api: str, reader: Reader
+) -> None:
+    """openai-python takes a blank line after an `id` or a `retry` for the end of an event without data."""
+    skip_if_missing(reader)
+    scene = SCENES[api, "text"]
+    server = server_for("native", "comment")
+    ask = asking(server, api, "native", scene)
+    events = tuple(b"id: %d\n%s" % (number, event) for number, event in enumerate(scene.events))
+    upstream.answer(*beaten_inside(events, 3, until_beaten(server, ask.session, "comment")))
+
+    assert reader(ask) == scene.heard
+
+    assert b": keepalive\nid: 3\n" in server.recorded(server.tape_of(ask.session).id)
+
+
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("name", ["text", "tools"])
 def test_what_the_anthropic_sdk_adds_up_is_the_message_to_the_last_field(
-    servers: Callable[[str], Server], upstream: ScriptedUpstream, source: str, name: str
+    server_for: Start, upstream: ScriptedUpstream, source: str, name: str
 ) -> None:
     scene = SCENES["messages", name]
-    server = servers("ping")
-    ask = asked(server, scene, "paced" if source == "paced" else "native")
-    upstream.answer(*(streamed(*scene.events) if source == "native" else answered(200, scene.body)))
+    server = server_for(source, "ping")
+    ask = asking(server, scene.api, "paced" if source == "paced" else "native", scene)
+    upstream.answer(*script(scene, source, until_beaten(server, ask.session, "ping")))
 
     message = anthropic_message(ask).to_dict(mode="json")
-    if source == "paced":  # the stream was opened before the answer, and its id with it
-        message["id"] = scene.whole["id"]
-        message["model"] = scene.whole["model"]
+    if source == "paced":  # it was begun before there was an answer, and its name was made then
+        assert message["id"].startswith("msg_")
+        message |= {"id": "msg_1", "model": "m"}
 
     assert message == scene.whole
-
-
-def asked(server: Server, scene: Scene, model: str, *, stream: bool = True) -> Ask:
-    return Ask(
-        scene.api,
-        f"http://127.0.0.1:{server.port}",
-        f"claude-{model}" if scene.api == "messages" else model,
-        next(SESSIONS),
-        stream=stream,
-        has_tools=scene.name == "tools",
-        choices=len(scene.heard.texts),
-    )
-
-
-def skip_if_missing(reader: Reader) -> None:
-    if isinstance(reader, ClientProcess) and reader.missing:
-        pytest.skip(reader.missing)
-
-
-def is_beat(origin: Origin, data: bytes, style: str) -> bool:
-    """Whether a frame is a heartbeat: in this style, or in the one that its API has instead."""
-    if origin is not Origin.TAILRACE:
-        return False
-    is_empty = b'"delta":{},"finish_reason":null' in data
-    return is_empty if style == "chunk" and is_empty else data.startswith(tuple(BEATS.values()))
-
-
-def until_beaten(library_url: str, session: str, style: str) -> Step:
-    """Waits until the client has been sent a heartbeat."""
-
-    def is_beaten(library: Library) -> bool:
-        for tape in library.list(Filter(session=session)).tapes:
-            try:
-                return any(is_beat(frame.origin, frame.data, style) for frame in library.frames(tape.id))
-            except TapeNotFound:
-                return False
-        return False
-
-    async def step(connection: Any, call: Call) -> None:
-        deadline = asyncio.get_running_loop().time() + PATIENCE_S
-        with Library(library_url) as library:
-            while not is_beaten(library) and asyncio.get_running_loop().time() < deadline:
-                await asyncio.sleep(0.005)
-
-    return step

@@ -96,7 +96,7 @@ def test_none_is_put_into_an_event_that_comes_in_two_reads(
 
 
 @pytest.mark.parametrize("split", [False, True], ids=["in one read", "in single bytes"])
-@pytest.mark.parametrize("field", [b"id: 7\n", b"retry: 1500\n", b"id\n"])
+@pytest.mark.parametrize("field", [b"id: 7\n", b"retry: 1500\n"])
 def test_after_an_id_or_a_retry_a_comment_ends_no_event(
     beating_server: Server, upstream: ScriptedUpstream, field: bytes, *, split: bool
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 import pytest
@@ -12,6 +12,8 @@ from tailrace.errors import UpstreamUnreachable
 from tailrace.gateway import catalogue as module
 from tailrace.gateway.catalogue import Catalogue
 from tailrace.gateway.refusal import Refusal
+from tailrace.gateway.settings import Route, Streaming
+from tailrace.gateway.upstream import Target
 from tailrace.llm.codec import Object
 
 
@@ -20,11 +22,22 @@ class Known:
 
     def __init__(self, name: str, *models: str, says: bool = True) -> None:
         self.name = name
+        self.adapter = None
         self.list = list(models)
         self.says = says
         self.asked = 0
 
-    async def open(self, method: str, path: str, request_headers: Iterable[tuple[str, str]], body: bytes) -> NoReturn:
+    def streaming(self, model: str | None) -> Streaming:
+        return Streaming.AUTO
+
+    async def open(
+        self,
+        method: str,
+        path: str,
+        request_headers: Iterable[tuple[str, str]],
+        body: bytes,
+        sent: Callable[[], None] | None = None,
+    ) -> NoReturn:
         raise AssertionError("a catalogue sends no requests")
 
     async def models(self) -> list[Object]:
@@ -46,7 +59,7 @@ async def refusal(catalogue: Catalogue, model: str | None) -> tuple[int, str]:
 async def test_a_model_is_found_at_the_upstream_that_has_it() -> None:
     one, two = Known("one", "a"), Known("two", "b")
 
-    assert await Catalogue([one, two]).resolve("b") == (two, "b")
+    assert await Catalogue([one, two]).resolve("b") == (Target(two, "b"),)
 
 
 async def test_an_upstream_is_asked_once_for_many_requests() -> None:
@@ -62,14 +75,14 @@ async def test_an_upstream_is_asked_once_for_many_requests() -> None:
 async def test_a_prefix_chooses_without_asking() -> None:
     one, two = Known("one", "a"), Known("two", "a")
 
-    assert await Catalogue([one, two]).resolve("two/x/y") == (two, "x/y")
+    assert await Catalogue([one, two]).resolve("two/x/y") == (Target(two, "x/y"),)
     assert (one.asked, two.asked) == (0, 0)
 
 
 async def test_a_name_with_a_slash_is_a_prefix_only_for_an_upstream() -> None:
     one = Known("one", "org/a")
 
-    assert await Catalogue([one, Known("two")]).resolve("org/a") == (one, "org/a")
+    assert await Catalogue([one, Known("two")]).resolve("org/a") == (Target(one, "org/a"),)
 
 
 async def test_a_model_that_two_have_is_refused_with_the_ways_to_choose() -> None:
@@ -97,7 +110,7 @@ async def test_where_there_are_no_models_the_refusal_says_so() -> None:
 async def test_no_model_means_the_only_upstream() -> None:
     one = Known("one", "a")
 
-    assert await Catalogue([one]).resolve(None) == (one, None)
+    assert await Catalogue([one]).resolve(None) == (Target(one, None),)
     assert (await refusal(Catalogue([one, Known("two")]), None))[0] == 400
     assert (await refusal(Catalogue([one, Known("two")]), ""))[0] == 400
 
@@ -105,15 +118,15 @@ async def test_no_model_means_the_only_upstream() -> None:
 async def test_the_only_upstream_that_cannot_say_judges_itself() -> None:
     silent = Known("silent", says=False)
 
-    assert await Catalogue([silent]).resolve("x") == (silent, "x")
-    assert await Catalogue([silent, Known("two", "a")]).resolve("x") == (silent, "x")
+    assert await Catalogue([silent]).resolve("x") == (Target(silent, "x"),)
+    assert await Catalogue([silent, Known("two", "a")]).resolve("x") == (Target(silent, "x"),)
 
 
 async def test_an_upstream_that_cannot_say_does_not_hide_the_others() -> None:
     two = Known("two", "a")
     catalogue = Catalogue([Known("silent", says=False), two])
 
-    assert await catalogue.resolve("a") == (two, "a")
+    assert await catalogue.resolve("a") == (Target(two, "a"),)
     assert [model["upstream"] for model in await catalogue.models()] == ["two"]
 
 
@@ -133,7 +146,7 @@ async def test_a_model_that_has_come_since_is_found_when_the_list_is_old(monkeyp
 
     assert (await refusal(catalogue, "b"))[0] == 404, "it is asked too often"
     monkeypatch.setattr(module, "RETRY_S", 0)
-    assert await catalogue.resolve("b") == (one, "b")
+    assert await catalogue.resolve("b") == (Target(one, "b"),)
 
 
 async def test_an_upstream_that_falls_silent_keeps_its_list(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +158,7 @@ async def test_an_upstream_that_falls_silent_keeps_its_list(monkeypatch: pytest.
     one.says = False
 
     assert [model["id"] for model in await catalogue.models()] == ["a"]
-    assert await catalogue.resolve("a") == (one, "a")
+    assert await catalogue.resolve("a") == (Target(one, "a"),)
 
 
 async def test_an_upstream_that_does_not_answer_is_not_waited_for(
@@ -160,7 +173,7 @@ async def test_an_upstream_that_does_not_answer_is_not_waited_for(
     two = Known("two", "a")
     catalogue = Catalogue([Hanging("hanging"), two])
 
-    assert await catalogue.resolve("a") == (two, "a")
+    assert await catalogue.resolve("a") == (Target(two, "a"),)
     assert "upstream hanging does not say which models it has: no answer in time" in caplog.text
 
 
@@ -173,3 +186,41 @@ def test_an_upstream_is_known_by_its_name() -> None:
     with pytest.raises(Refusal) as refused:
         catalogue.upstream("three")
     assert refused.value.message == "no upstream 'three'; there is one, two"
+
+
+# Routes
+
+
+def routed(*upstreams: Known, **routes: tuple[str, ...]) -> Catalogue:
+    return Catalogue(upstreams, [Route(model=name, targets=targets) for name, targets in routes.items()])
+
+
+async def test_a_route_leads_to_its_targets_in_their_order_without_asking() -> None:
+    one, two = Known("one", "a"), Known("two", "b")
+    catalogue = routed(one, two, smart=("two/org/b", "one/a"))
+
+    assert await catalogue.resolve("smart") == (Target(two, "org/b"), Target(one, "a"))
+    assert (one.asked, two.asked) == (0, 0)
+
+
+async def test_a_route_comes_before_a_model_of_the_same_name_which_can_still_be_named() -> None:
+    one, two = Known("one", "a"), Known("two", "b")
+    catalogue = routed(one, two, a=("two/b",))
+
+    assert await catalogue.resolve("a") == (Target(two, "b"),)
+    assert await catalogue.resolve("one/a") == (Target(one, "a"),)
+
+
+async def test_routes_are_listed_before_the_models_with_their_first_upstream() -> None:
+    one, two = Known("one", "a"), Known("two", "b")
+
+    models = await routed(one, two, smart=("two/b", "one/a")).models()
+
+    assert [(model["id"], model["upstream"]) for model in models] == [("smart", "two"), ("a", "one"), ("b", "two")]
+    assert models[0] == {"id": "smart", "object": "model", "created": 0, "owned_by": "tailrace", "upstream": "two"}
+
+
+async def test_the_name_of_a_route_is_told_from_a_models() -> None:
+    catalogue = routed(Known("one", "a"), smart=("one/a",))
+
+    assert [catalogue.route(name) for name in ("smart", "a", "one/a", None)] == ["smart", None, None, None]

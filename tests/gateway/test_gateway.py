@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from support.client import CHAT, Answer, chat_body
-from support.server import Server, scripted, write_config
-from support.upstream import DONE, ScriptedUpstream, answered, streamed
+from support.server import Server, eventually, scripted, write_config
+from support.upstream import DONE, END, STREAM_HEAD, ScriptedUpstream, answered, chunk, event, send, streamed, wait
 from tailrace.gateway.gateway import ENDPOINTS, Gateway
+from tailrace.gateway.keys import KeyFile
 from tailrace.tape import Outcome
 
 KEY = "sk-of-the-gateway"
@@ -29,7 +30,10 @@ def _shared_routed_server(
         scripted(url, name="keyed", base_url=f"{url}/keyed", models=["k"], key_env="KEYED_KEY"),
     ]
     folder = tmp_path_factory.mktemp("routed")
-    server = Server(write_config(folder, upstreams, gateway={"max_request_bytes": 1000}), KEYED_KEY=KEY)
+    file = write_config(folder, upstreams, gateway={"max_request_bytes": 1000})
+    with file.open("a", encoding="utf-8") as config:
+        config.write('[[route]]\nmodel = "smart"\ntargets = ["second/both", "first/m"]\n')
+    server = Server(file, KEYED_KEY=KEY)
     try:
         yield server.start()
     finally:
@@ -352,15 +356,17 @@ def test_the_models_of_all_upstreams_are_listed(routed: Server) -> None:
     body = answer.json()
     assert body["object"] == "list"
     assert [(model["upstream"], model["id"]) for model in body["data"]] == [
+        ("second", "smart"),
         ("first", "m"), ("first", "both"), ("second", "both"), ("second", "org/m2"), ("keyed", "k"),
     ]  # fmt: skip
-    assert body["data"][0] == {"id": "m", "object": "model", "created": 0, "owned_by": "first", "upstream": "first"}
+    assert body["data"][1] == {"id": "m", "object": "model", "created": 0, "owned_by": "first", "upstream": "first"}
 
 
 @pytest.mark.parametrize(
     ("path", "upstream_name", "model"),
     [
         ("/v1/models/m", "first", "m"),
+        ("/v1/models/smart", "second", "smart"),
         ("/v1/models/second/both", "second", "both"),
         ("/v1/models/org/m2", "second", "org/m2"),
         ("/v1/models/org%2Fm2", "second", "org/m2"),
@@ -397,3 +403,222 @@ def test_the_list_of_models_takes_get(routed: Server) -> None:
 )
 def test_a_path_is_the_relays_or_not(path: str, is_served: bool) -> None:
     assert Gateway.serves(path) is is_served
+
+
+# Routes
+
+
+def test_a_route_asks_its_first_target_under_the_name_that_it_has_there(
+    routed: Server, upstream: ScriptedUpstream
+) -> None:
+    upstream.answer(*streamed(event("a"), DONE))
+
+    answer = routed.chat(model="smart")
+
+    assert answer.read_all() == event("a") + DONE
+    assert answer.header("x-tailrace-upstream") == "second"
+    call = upstream.next_call()
+    assert (call.target, json.loads(call.body)["model"]) == ("/second/chat/completions", "both")
+
+
+def test_a_route_asks_the_next_target_when_the_first_one_fails(routed: Server, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*answered(503, b"{}"))
+    upstream.answer(*streamed(event("a"), DONE))
+
+    answer = routed.chat(model="smart")
+
+    assert answer.read_all() == event("a") + DONE
+    assert answer.header("x-tailrace-upstream") == "first"
+    calls = [upstream.next_call() for _ in range(2)]
+    assert [(call.target, json.loads(call.body)["model"]) for call in calls] == [
+        ("/second/chat/completions", "both"),
+        ("/first/chat/completions", "m"),
+    ]
+    tape = routed.tape(answer.trace)
+    assert (tape.upstream, tape.model) == ("first", "m")
+
+
+# With keys
+
+
+class Guarded(NamedTuple):
+    """A server with keys, and what these are."""
+
+    server: Server
+    keys: dict[str, str]
+
+    def ask(self, name: str | None, method: str, target: str, body: bytes = b"", *fields: str) -> Answer:
+        given = () if name is None else (f"Authorization: Bearer {self.keys[name]}",)
+        return self.server.ask(method, target, body, *given, *fields)
+
+    def chat(self, name: str, model: str, *fields: str, **body: Any) -> Answer:
+        return self.ask(name, "POST", CHAT, chat_body(model=model, **body), *fields)
+
+    def models(self, name: str) -> list[tuple[str, str]]:
+        data = self.ask(name, "GET", "/v1/models").json()["data"]
+        return [(model["upstream"], model["id"]) for model in data]
+
+
+@pytest.fixture(scope="module")
+def _shared_guarded(_shared_upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    url = _shared_upstream.url
+    upstreams = [
+        scripted(url, name="first", base_url=f"{url}/first", models=["a", "b"]),
+        scripted(url, name="second", base_url=f"{url}/second", models=["c"], key_env="KEYED_KEY"),
+    ]
+    file = write_config(tmp_path_factory.mktemp("guarded"), upstreams)
+    with file.open("a", encoding="utf-8") as config:
+        config.write('[[route]]\nmodel = "smart"\ntargets = ["first/a", "second/c"]\n')
+    keys = KeyFile(file.with_name("keys.json"))
+    texts = {
+        "all": keys.create(name="all")[1],
+        "second": keys.create(name="second", models=["second/*"])[1],
+        "smart": keys.create(name="smart", models=["smart"])[1],
+        "one at a time": keys.create(name="one at a time", streams=1)[1],
+        "once a minute": keys.create(name="once a minute", requests_per_minute=1)[1],
+    }
+    server = Server(file, KEYED_KEY=KEY)
+    try:
+        yield Guarded(server.start(), texts)
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def guarded(_shared_guarded: Guarded, upstream: ScriptedUpstream) -> Iterator[Guarded]:
+    """`tailrace up` with the upstreams `first` (a, b) and `second` (c), the route `smart` to a and c, and keys."""
+    yield _shared_guarded
+    _shared_guarded.server.hang_up()
+
+
+@pytest.mark.parametrize(
+    "target", [CHAT, "/v1/messages", "/v1/models", "/v1/nothing", "/relay/first/x", "/relay/none/x"]
+)
+def test_without_a_key_nobody_learns_anything_and_nothing_is_recorded(guarded: Guarded, target: str) -> None:
+    before = [tape.id for tape in guarded.server.library.list(limit=1).tapes]
+
+    answer = guarded.ask(None, "POST", target, chat_body())
+
+    assert error_of(answer)[:2] == (401, "missing_key")
+    assert answer.header("x-tailrace-trace") is None
+    assert [tape.id for tape in guarded.server.library.list(limit=1).tapes] == before
+
+
+def test_a_refusal_for_want_of_a_key_has_the_shape_of_the_api(guarded: Guarded) -> None:
+    body = guarded.ask(None, "POST", "/v1/messages", b"{}").json()
+
+    assert (body["type"], body["error"]["type"]) == ("error", "authentication_error")
+
+
+@pytest.mark.parametrize("field", ["Authorization: Bearer {}", "X-Api-Key: {}"])
+def test_a_key_opens_and_goes_no_further(guarded: Guarded, upstream: ScriptedUpstream, field: str) -> None:
+    upstream.answer(*streamed(event("a"), DONE))
+    text = guarded.keys["all"]
+
+    answer = guarded.server.ask("POST", CHAT, chat_body(model="a"), field.format(text))
+
+    assert answer.read_all() == event("a") + DONE
+    call = upstream.next_call()
+    assert not [value for _, value in call.headers if text in value]
+    assert (call.header("authorization"), call.header("x-api-key")) == (None, None)
+    tape = guarded.server.tape(answer.trace)
+    assert tape.tags == {"key": "all"}
+    recorded = guarded.server.library.exchange(tape.id).request_headers
+    assert not {name for name, _ in recorded} & {"authorization", "x-api-key", "api-key"}
+    for file in guarded.server.library_path.parent.glob("tapes.db*"):
+        assert text.encode() not in file.read_bytes()
+
+
+def test_an_upstream_gets_its_own_key_for_a_client_with_one_of_tailraces(
+    guarded: Guarded, upstream: ScriptedUpstream
+) -> None:
+    upstream.answer(*streamed(event("a"), DONE))
+
+    guarded.chat("all", "c").read_all()
+
+    assert upstream.next_call().header("authorization") == f"Bearer {KEY}"
+
+
+def test_a_relayed_call_needs_the_key_too(guarded: Guarded, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*answered(200, b"{}"))
+
+    assert guarded.ask("second", "GET", "/relay/second/x").status == 200
+    assert upstream.next_call().header("authorization") == f"Bearer {KEY}"
+    assert error_of(guarded.ask("second", "GET", "/relay/first/x")) == (
+        403,
+        "model_not_allowed",
+        f"the key {guarded.keys['second'].split('-')[1]} may not use first",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("all", [("first", "smart"), ("first", "a"), ("first", "b"), ("second", "c")]),
+        ("second", [("second", "c")]),
+        ("smart", [("first", "smart")]),
+    ],
+)
+def test_the_list_of_models_has_those_that_the_key_may_use(
+    guarded: Guarded, name: str, expected: list[tuple[str, str]]
+) -> None:
+    assert guarded.models(name) == expected
+
+
+def test_a_model_that_the_key_may_not_use_is_not_there(guarded: Guarded) -> None:
+    assert error_of(guarded.ask("second", "GET", "/v1/models/a"))[:2] == (404, "model_not_found")
+    assert guarded.ask("second", "GET", "/v1/models/c").json()["id"] == "c"
+
+
+@pytest.mark.parametrize(("name", "model"), [("second", "a"), ("second", "first/a"), ("smart", "a"), ("smart", "c")])
+def test_a_model_that_the_key_may_not_use_is_refused_and_that_is_recorded(
+    guarded: Guarded, name: str, model: str
+) -> None:
+    answer = guarded.chat(name, model)
+
+    assert error_of(answer)[:2] == (403, "model_not_allowed")
+    tape = guarded.server.tape(answer.trace)
+    assert (tape.outcome, tape.tags) == (Outcome.STOPPED, {"key": name})
+
+
+def test_of_a_route_those_targets_are_asked_that_the_key_may_use(guarded: Guarded, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*streamed(event("a"), DONE))
+
+    assert guarded.chat("second", "smart").read_all() == event("a") + DONE
+    assert upstream.next_call().target == "/second/chat/completions"
+
+
+def test_a_key_for_a_route_opens_all_its_targets(guarded: Guarded, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*answered(503, b"{}"))
+    upstream.answer(*streamed(event("a"), DONE))
+
+    assert guarded.chat("smart", "smart").read_all() == event("a") + DONE
+    assert [upstream.next_call().target for _ in range(2)] == ["/first/chat/completions", "/second/chat/completions"]
+
+
+def test_a_key_has_so_many_requests_at_once(guarded: Guarded, upstream: ScriptedUpstream) -> None:
+    gate = upstream.gate()
+    upstream.answer(send(STREAM_HEAD + chunk(event("a"))), wait(gate), send(chunk(DONE) + END))
+    first = guarded.chat("one at a time", "a")
+    first.read_until(1)
+
+    second = guarded.chat("one at a time", "a")
+
+    assert second.status == 429
+    assert int(second.header("retry-after") or 0) >= 1
+    gate.open()
+    first.read_all()
+    guarded.server.tape(first.trace)
+    upstream.answer(*streamed(DONE))
+    assert eventually(lambda: guarded.chat("one at a time", "a").status == 200 or None, "the place is not free again")
+
+
+def test_a_key_has_so_many_requests_a_minute(guarded: Guarded, upstream: ScriptedUpstream) -> None:
+    upstream.answer(*streamed(event("a"), DONE))
+    assert guarded.chat("once a minute", "a").read_all() == event("a") + DONE
+
+    answer = guarded.chat("once a minute", "a")
+
+    assert answer.status == 429
+    assert 0 < int(answer.header("retry-after") or 0) <= 60
+    assert guarded.server.outcome(answer.trace) is Outcome.STOPPED

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
 from support.client import CHAT, chat_body
 from support.server import Server
 from support.upstream import DONE, END, STREAM_HEAD, ScriptedUpstream, answered, chunk, send, streamed
-from tailrace.gateway.headers import coding, is_event_stream, own, to_client, to_upstream
+from tailrace.gateway.headers import coding, is_event_stream, is_stream, media_type, own, to_client, to_upstream
 
 HOP_BY_HOP = [
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
@@ -45,6 +46,15 @@ def test_a_key_replaces_credentials(name: str) -> None:
         ("authorization", "Bearer theirs"),
     ]
     assert (name, "mine") in to_upstream([(name, "mine")], key=None)
+
+
+def test_a_key_goes_into_the_field_that_the_upstream_reads() -> None:
+    given = [("authorization", "Bearer mine"), ("x-api-key", "mine")]
+
+    assert to_upstream(given, key="theirs", key_field="x-api-key") == [
+        ("accept-encoding", "identity"),
+        ("x-api-key", "theirs"),
+    ]
 
 
 @pytest.mark.parametrize("name", HOP_BY_HOP)
@@ -115,6 +125,43 @@ def test_only_a_recorded_exchange_names_its_trace() -> None:
 def test_a_media_type_says_whether_it_is_an_event_stream(kind: str, expected: bool) -> None:
     assert is_event_stream([("X", "text/event-stream"), ("Content-Type", kind)]) is expected
     assert is_event_stream([]) is False
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("text/event-stream; charset=utf-8", True),
+        ("application/x-ndjson", True),
+        ("Application/JSONL", True),
+        ("application/json", False),
+        ("", False),
+    ],
+)
+def test_a_stream_is_of_events_or_of_lines(kind: str, expected: bool) -> None:
+    assert is_stream([("Content-Type", kind)]) is expected
+
+
+def test_a_media_type_is_without_its_parameters() -> None:
+    assert media_type([("content-type", " Text/HTML ; charset=x")]) == "text/html"
+    assert media_type([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"upstream": "up"}, [(b"x-tailrace-upstream", b"up")]),
+        ({"dropped": ("n", "seed")}, [(b"x-tailrace-dropped", b"n, seed")]),
+        ({"overhead_ns": 1_234_567}, [(b"server-timing", b"tailrace;dur=1.23")]),
+        (
+            {"overhead_ns": 0, "upstream_ns": 2_000_000_000},
+            [(b"server-timing", b"tailrace;dur=0.00, upstream;dur=2000.00")],
+        ),
+        ({"retry_after_s": 7}, [(b"retry-after", b"7")]),
+        ({"dropped": ("a\r\nx: y", "\u4e16")}, [(b"x-tailrace-dropped", b"a  x: y, ?")]),
+    ],
+)
+def test_tailrace_says_what_there_is_to_say(said: dict[str, Any], expected: list[tuple[bytes, bytes]]) -> None:
+    assert own(None, **said) == expected
 
 
 def test_on_the_wire_to_the_upstream(server: Server, upstream: ScriptedUpstream) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tailrace.gateway.refusal import Message, answer
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tailrace.gateway.refusal import Message, Refusal, answer
 
 
 async def test_an_answer_is_whole_json_with_its_length() -> None:
@@ -21,3 +26,20 @@ async def test_an_answer_is_whole_json_with_its_length() -> None:
         },
         {"type": "http.response.body", "body": b'{"a":1}'},
     ]
+
+
+def test_a_refusal_passes_through_a_context_manager() -> None:
+    @contextmanager
+    def anything() -> Iterator[None]:
+        yield
+
+    refusal = Refusal(400, "code", "message")
+
+    with pytest.raises(Refusal) as raised, anything():
+        raise refusal
+    assert raised.value is refusal
+
+
+def test_refusals_are_values() -> None:
+    assert Refusal(400, "code", "message") == Refusal(400, "code", "message")
+    assert len({Refusal(400, "code", "message"), Refusal(400, "code", "message"), Refusal(404, "code", "message")}) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tailrace.gateway.refusal import Message, Receive, Refusal
 from tailrace.gateway.request import (
     ClientLeftError,
     Request,
+    asking_for_stream,
     read_body,
     read_head,
     relayed,
@@ -17,6 +19,7 @@ from tailrace.gateway.request import (
     with_body_fields,
     with_model,
     with_tailrace_headers,
+    without_credentials,
 )
 from tailrace.llm import of_path
 from tailrace.tape import Kind
@@ -182,3 +185,83 @@ def test_the_head_of_its_tape_says_what_was_asked() -> None:
     )
     assert (head.kind, head.model, head.session, head.tags) == (Kind.STREAM, "m", "s", {"a": "1"})
     assert a_request().head(None).kind is Kind.NORMAL
+
+
+def test_the_head_of_a_tape_names_the_model_as_the_upstream_knows_it() -> None:
+    assert a_request(model="smart").head("up", "org/m").model == "org/m"
+    assert a_request(model="m").head("up").model == "m"
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [("text/event-stream", True), ("application/json, text/event-stream", True), ("application/json", False)],
+)
+def test_a_relayed_request_says_in_accept_that_it_wants_a_stream(accept: str, expected: bool) -> None:
+    request = read_head({
+        "method": "GET", "path": "/relay/x/y", "query_string": b"", "headers": [(b"accept", accept.encode())],
+    })  # fmt: skip
+
+    assert (request.wants_stream, request.is_api) == (expected, False)
+
+
+def test_what_calls_an_api_is_known_by_its_body() -> None:
+    assert with_body_fields(a_request(body=b"{}")).is_api
+
+
+# With Tailrace's own key
+
+
+def test_tailraces_key_goes_no_further_and_the_tape_says_whose_it_was() -> None:
+    fields = (("authorization", "Bearer tr-1"), ("x-api-key", "tr-1"), ("api-key", "tr-1"), ("x-a", "1"))
+
+    request = without_credentials(a_request(headers=fields, tags={"a": "1"}), "ci")
+
+    assert request.headers == (("x-a", "1"),)
+    assert request.tags == {"a": "1", "key": "ci"}
+
+
+def test_a_client_cannot_give_itself_the_name_of_another_key() -> None:
+    request = without_credentials(a_request(headers=(("x-tailrace-tags", "key=boss,a=1"),)), "ci")
+
+    assert with_tailrace_headers(request).tags == {"a": "1", "key": "ci"}
+
+
+# Asking in the other way
+
+
+def asking(body: bytes, *, wanted: bool, wants: bool, is_api: bool = True) -> Request:
+    return asking_for_stream(a_request(body=body, wants_stream=wanted, is_api=is_api), wants)
+
+
+def test_a_stream_that_is_not_to_be_is_taken_out_with_its_options() -> None:
+    body = b'{"model":"m","stream":true,"stream_options":{"include_usage":true},"n":1}'
+
+    request = asking(body, wanted=True, wants=False)
+
+    assert json.loads(request.body) == {"model": "m", "n": 1}
+    assert not request.wants_stream, "it is what is put to the upstream"
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"n":1}', b'{"n":1,"stream":false}', b'{"n":1,"stream":null,"stream_options":null}']
+)
+def test_a_stream_that_is_to_be_is_put_in(body: bytes) -> None:
+    request = asking(body, wanted=False, wants=True)
+
+    assert json.loads(request.body) == {"n": 1, "stream": True}
+    assert request.wants_stream
+
+
+def test_a_request_that_asks_in_that_way_already_keeps_its_bytes() -> None:
+    for wanted in (True, False):
+        request = a_request(body=b'{ "n": 1 }', wants_stream=wanted, is_api=True)
+        assert asking_for_stream(request, wanted) is request
+    relayed_request = a_request(body=b"not JSON", wants_stream=True)
+    assert asking_for_stream(relayed_request, wants_stream=False) is relayed_request
+
+
+def test_a_body_that_cannot_be_put_otherwise_is_refused() -> None:
+    with pytest.raises(Refusal) as refused:
+        asking(b'{"x":1e999}', wanted=True, wants=False)
+
+    assert (refused.value.status, refused.value.code) == (400, "invalid_json")

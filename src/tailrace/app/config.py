@@ -119,10 +119,11 @@ class Config(Settings):
         names = [upstream.name for upstream in self.upstream]
         for route in self.route:
             for target in route.targets:
-                if target.partition("/")[0] not in names:
+                name, _, model = target.partition("/")
+                if name not in names or not model:
                     raise ValueError(
-                        f"route {route.model!r} has the target {target!r}, which does not begin with an upstream's "
-                        f"name and a slash; there is {', '.join(names)}"
+                        f"route {route.model!r} has the target {target!r}, expected the name of an upstream, a slash "
+                        f"and a model; the upstreams are {', '.join(names)}"
                     )
         return self
 

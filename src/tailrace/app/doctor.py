@@ -130,13 +130,16 @@ def _keys(config: Config, path: Path) -> Iterator[Finding]:
 
 def _memory(memory: StreamingMemory, path: Path, *, refresh: bool) -> Finding:
     subject = "memory"
-    if refresh:
-        try:
+    try:
+        if refresh:
             memory.forget()
-        except (ConfigError, OSError) as error:
-            message = f"what is remembered about streaming cannot be forgotten: {error}"
-            return Finding(_ITSELF, subject, Verdict.WARN, message, f"remove {path}: it is made anew")
-        return Finding(_ITSELF, subject, Verdict.OK, "what was remembered about streaming is forgotten")
+            return Finding(_ITSELF, subject, Verdict.OK, "what was remembered about streaming is forgotten")
+        memory.check()
+    except ConfigError as error:
+        return Finding(_ITSELF, subject, Verdict.WARN, str(error), error.hint)
+    except BlockingIOError:
+        message = f"{path} is being written at this moment"
+        return Finding(_ITSELF, subject, Verdict.WARN, message, "run `tailrace doctor --refresh` again")
     count = len(memory.all())
     message = f"{count} model{'' if count == 1 else 's'} remembered, in {path}"
     return Finding(_ITSELF, subject, Verdict.OK, message, facts={"path": str(path), "count": count})
@@ -153,8 +156,8 @@ async def _server(config: Config, transport: Transport) -> tuple[Finding, Object
         with anyio.fail_after(SERVER_S):
             status, body = await _got(transport, f"{address}/readyz")
     except (UpstreamError, TimeoutError) as error:
-        if isinstance(error, TimeoutError) or "refused" not in str(error):
-            message = f"{address} does not answer: {error or f'nothing in {SERVER_S:g} s'}"
+        if not isinstance(error.__cause__, ConnectionRefusedError):
+            message = f"{address} does not answer: {str(error) or f'nothing in {SERVER_S:g} s'}"
             return Finding(_ITSELF, subject, Verdict.FAIL, message, "another program may be using the port"), None
         message = f"none runs at {address}; `tailrace up` starts it"
         return Finding(_ITSELF, subject, Verdict.OK, message, facts={"runs": False}), None

@@ -25,6 +25,8 @@ ASK_S = 10.0
 MAX_NAMED = 5
 """How many models of an upstream are named."""
 
+_WANTS_KEY = (401, 403)
+
 
 class UpstreamCheck:
     """Looks at one upstream at an address. `findings` once."""
@@ -81,7 +83,7 @@ class UpstreamCheck:
             with anyio.fail_after(ASK_S):
                 response = await upstream.open("GET", path, [("accept", "application/json")], b"")
         except (UpstreamError, TimeoutError) as error:
-            message = f"{base_url} does not answer: {error or f'nothing in {ASK_S:g} s'}"
+            message = f"{base_url} does not answer: {str(error) or f'nothing in {ASK_S:g} s'}"
             return Finding(
                 self._name, "address", Verdict.FAIL, message, "base_url, the network, or the upstream itself"
             )
@@ -95,8 +97,8 @@ class UpstreamCheck:
             with anyio.fail_after(ASK_S):
                 listed = [str(model["id"]) for model in await upstream.models()]
         except (UpstreamError, TimeoutError) as error:
-            message = f"it does not say them: {error or f'nothing in {ASK_S:g} s'}"
-            hint = f'models = ["..."] in its [[upstream]] names them; {self._name}/MODEL is asked for without'
+            message = f"it does not say them: {str(error) or f'nothing in {ASK_S:g} s'}"
+            hint = f'models = ["..."] in its [[upstream]] names them; `--model {self._name}/NAME` asks one'
             return [], Finding(self._name, "models", Verdict.WARN, message, hint)
         shown = ", ".join(listed[:MAX_NAMED]) + (", ..." if len(listed) > MAX_NAMED else "")
         how = "configured" if self._settings.models else "listed"
@@ -125,6 +127,8 @@ class UpstreamCheck:
         if ability is not None:
             self._keep(target, ability)
         verdict, message = _judged(target, streamed, whole)
+        if verdict is Verdict.FAIL and self._settings.key_env is None and streamed.status in _WANTS_KEY:
+            verdict = Verdict.WARN  # clients bring their own keys, and may be let in
         hint = self._hint(streamed if streamed.error else whole)
         facts: Object = {"model": target.model, "ability": ability, "configured": target.streaming}
         facts |= {"stream": _facts(streamed), "whole": _facts(whole)}
@@ -142,9 +146,9 @@ class UpstreamCheck:
     def _hint(self, probed: Probed) -> str | None:
         if probed.error is None or probed.ability is not None:
             return None
-        if probed.status in (401, 403) and self._settings.key_env is None:
+        if probed.status in _WANTS_KEY and self._settings.key_env is None:
             return "with key_env, Tailrace sends a key of its own, and this is asked with it"
-        if probed.status in (401, 403):
+        if probed.status in _WANTS_KEY:
             return f"is the key in {self._settings.key_env} right, and may it use this model?"
         return "--model NAME asks another one" if probed.status in (400, 404, 422) else None
 

@@ -27,7 +27,12 @@ _SUBJECT_WIDTH = len("configuration")
     "--model", "models", multiple=True, metavar="NAME", help="Probe this model, or upstream/model. Repeatable."
 )
 @click.option("--all-models", is_flag=True, help="Probe every model that each upstream has.")
-@click.option("--probe/--no-probe", "probes", default=True, help="Whether models are asked at all.  [default: probe]")
+@click.option(
+    "--probe/--no-probe",
+    "probes",
+    default=True,
+    help="Whether models are asked at all; else nothing is paid.  [default: probe]",
+)
 @click.option("--refresh", is_flag=True, help="First forget what is remembered about streaming.")
 @click.option("--json", "as_document", is_flag=True, help="One JSON document.")
 def doctor(
@@ -40,10 +45,11 @@ def doctor(
 ) -> None:
     """Say what is well and what is not: configuration, library, keys, server, upstreams.
 
-    Each upstream is asked for its models. Then a model is asked for one token twice, as a stream and in one piece:
-    THIS COSTS A FEW TOKENS, unless --no-probe is given. Without --model, it is those models that the configuration
-    names, or else the first one of the upstream's list. What is found out about streaming is remembered, and a running
-    gateway knows it within a second.
+    Each upstream is asked for its models. Then models are asked for one token each, twice: as a stream and in one
+    piece. THIS COSTS A FEW TOKENS. What is found out about streaming is remembered, and a running gateway knows it
+    within a second.
+
+    Without --model, those models are asked that the configuration names, or else the first one that an upstream has.
     """
     from tailrace.app.doctor import examine  # noqa: PLC0415 - loads what asks upstreams
     from tailrace.app.finding import Verdict, Wishes  # noqa: PLC0415

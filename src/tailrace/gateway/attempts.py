@@ -19,17 +19,10 @@ import anyio
 
 from tailrace.client.transport import READ_ERRORS, Response, broken
 from tailrace.errors import UpstreamBroken, UpstreamError, UpstreamUnreachable
-from tailrace.gateway import headers
+from tailrace.gateway import detection, headers
 from tailrace.gateway.breaker import Breaker
 from tailrace.gateway.deadlines import Moments
-from tailrace.gateway.detection import (
-    MAX_REFUSAL_BYTES,
-    REFUSALS,
-    Ability,
-    StreamingMemory,
-    ability_in_refusal,
-    is_about_every_request,
-)
+from tailrace.gateway.detection import Ability, StreamingMemory
 from tailrace.gateway.refusal import Refusal
 from tailrace.gateway.request import Request, asking_for_stream
 from tailrace.gateway.settings import Retry, Streaming
@@ -41,7 +34,6 @@ RETRIED = frozenset({408, 429, 500, 502, 503, 504, 529})
 """The statuses after which asking again may help. 529 is Anthropic's for "overloaded"."""
 _BREAKING = frozenset({502, 503, 504})
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 section 9.2.2
-_STREAM_BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b": ", b":\n")
 MAX_HELD_BYTES = 256 * 1024
 """How much of a stream is held back for its first output while there is another upstream to ask."""
 
@@ -126,12 +118,17 @@ class Attempts:
 
     def expects_whole(self) -> Request | None:
         """When the client wants a stream that no upstream will give by itself, as far as is known: the request as the
-        first will get it. Raises `Refusal` if it cannot be put."""
-        ways = [self._wants_stream_from(target) for target in self._targets]
-        abilities = map(self._ability, self._targets)
-        if any(way and ability is not Ability.ANSWERS_WHOLE for way, ability in zip(ways, abilities, strict=True)):
+        first will get it. Raises `Refusal` if it cannot be put, unless there is somebody else to ask."""
+        try:
+            ways = [self._wants_stream_from(target) for target in self._targets]
+            abilities = map(self._ability, self._targets)
+            if any(way and ability is not Ability.ANSWERS_WHOLE for way, ability in zip(ways, abilities, strict=True)):
+                return None
+            return self.target.request(asking_for_stream(self._request, ways[0]))
+        except Refusal:
+            if self.is_only_one:
+                raise
             return None
-        return self.target.request(asking_for_stream(self._request, ways[0]))
 
     def expire(self, failure: Failure) -> None:
         """A deadline of the current attempt has passed."""
@@ -178,12 +175,12 @@ class Attempts:
         wants_stream = self._wants_stream_from(target)
         opened = await self._ask(target, wants_stream)
         try:
-            if opened.response.status in REFUSALS and self._is_auto(target):
+            if opened.response.status in detection.REFUSALS and self._is_auto(target):
                 opened = await self._asked_otherwise(opened, wants_stream)
             status = opened.response.status
             if rest and not opened.held and self._is_to_be_repeated(opened, target, rest):
-                refusal = Refusal(status, "upstream_error", f"{target.upstream.name} answered {status}", "upstream_error")
-                raise Failure(Outcome.UPSTREAM_ERROR, refusal)
+                message = f"{target.upstream.name} answered {status}"
+                raise Failure(Outcome.UPSTREAM_ERROR, Refusal(status, "upstream_error", message, "upstream_error"))
             if self._is_auto(target) and status < 300:
                 if not opened.is_stream:
                     await self._sniff(opened)
@@ -200,12 +197,12 @@ class Attempts:
         that is no better is not remembered: then it was about something else."""
         target, status = opened.target, opened.response.status
         body = await self._beginning(opened)
-        ability = ability_in_refusal(status, body, asked_for_stream=wants_stream)
+        ability = detection.ability_in_refusal(status, body, asked_for_stream=wants_stream)
         if ability is None:
             return opened
         opened.response.close()
         other = await self._ask(target, not wants_stream)
-        if other.response.status < 400 and is_about_every_request(body):
+        if other.response.status < 400 and detection.is_about_every_request(body):
             self._memory.note(target.upstream.name, target.model, ability, f"it answered {status}")
         return other
 
@@ -219,6 +216,7 @@ class Attempts:
         moments = self._moments
         moments.asked_at_ns, moments.head_at_ns, moments.read_at_ns = time.perf_counter_ns(), 0, 0
         moments.is_sent, moments.watch = False, None
+        moments.awaits_stream = request.wants_stream and self._ability(target) is not Ability.ANSWERS_WHOLE
         moments.first_asked_at_ns = moments.first_asked_at_ns or moments.asked_at_ns
         try:
             with self._attempt():
@@ -278,7 +276,7 @@ class Attempts:
         size = 0
         with self._attempt():
             try:
-                while size <= MAX_REFUSAL_BYTES and (chunk := await opened.response.read()):
+                while size <= detection.MAX_REFUSAL_BYTES and (chunk := await opened.response.read()):
                     opened.held.append((time.perf_counter_ns(), chunk))
                     size += len(chunk)
             except READ_ERRORS:
@@ -287,10 +285,10 @@ class Attempts:
 
     async def _sniff(self, opened: Opened) -> None:
         """Looks whether an answer is an event stream that does not say so."""
-        head = b""
+        head, wanted = b"", self._request.wants_stream
         with self._attempt():
             try:
-                while any(beginning.startswith(head) for beginning in _STREAM_BEGINNINGS):
+                while (is_stream := detection.begins_as_stream(head, wants_stream=wanted)) is None:
                     chunk = await opened.response.read()
                     if not chunk:
                         break
@@ -298,7 +296,7 @@ class Attempts:
                     head += chunk
             except READ_ERRORS:
                 return  # whoever reads on will meet it again
-        if head.startswith(_STREAM_BEGINNINGS):
+        if is_stream:
             opened.is_stream = opened.is_mislabelled = True
             opened.way = Way.RELAY
             self._judged(opened)
@@ -318,7 +316,7 @@ class Attempts:
                     chunk = await opened.response.read()
                     if not chunk:
                         break
-                    now_ns = time.perf_counter_ns()
+                    self._moments.read_at_ns = now_ns = time.perf_counter_ns()
                     stream.feed(chunk, now_ns)
                     opened.held.append((now_ns, chunk))
                     size += len(chunk)
@@ -342,7 +340,7 @@ class Attempts:
                 yield
             finally:
                 self._scope = None
-        if self._expired is not None and scope.cancelled_caught:  # else what was waited for came at the last moment
+        if scope.cancelled_caught and self._expired is not None:  # else what was waited for came at the last moment
             raise self._expired
 
     def _is_to_be_repeated(self, opened: Opened, target: Target, rest: Sequence[tuple[Target, int]]) -> bool:

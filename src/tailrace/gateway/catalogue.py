@@ -47,6 +47,10 @@ class Catalogue:
             raise Refusal(404, "upstream_not_found", f"no upstream {name!r}; there is {_listed(self._upstreams)}")
         return self._upstreams[name]
 
+    def route(self, model: str | None) -> str | None:
+        """This name, if it is a route's."""
+        return model if model in self._routes else None
+
     async def models(self) -> list[Object]:
         """All models in OpenAI's shape, each with the name of its `upstream`."""
         await self._refresh(FRESH_S)

@@ -90,13 +90,16 @@ def identity_of(answer: Object) -> Identity | None:
 
 
 def folded(dialect: Dialect, body: bytes) -> Whole:
-    """The answer that the bytes of a whole stream add up to."""
+    """The answer that the bytes of a whole stream add up to. Raises `Refusal` when there is nothing in them."""
     decoder = dialect.decoder(max_event_bytes=len(body) + 1, flush_on_eof=True)
     try:
         events = [*decoder.feed(body), *decoder.close()]
     except WireError:
         events = []
-    answer = dialect.assemble(payload for event in events if (payload := load_object(event.data)) is not None)
+    payloads = [payload for event in events if (payload := load_object(event.data)) is not None]
+    if not payloads:
+        raise Refusal(502, "upstream_broken", "the stream has no event with a JSON object", "upstream_error")
+    answer = dialect.assemble(payloads)
     return Whole(200, (("content-type", "application/json"),), dumps(answer))
 
 
@@ -107,6 +110,8 @@ def error_in(whole_answer: Whole, upstream: str) -> Refusal | None:
     if status < 400 and payload is not None and not payload.get("error"):
         return None
     error = (payload or {}).get("error")
+    if not error and status >= 400 and payload is not None:  # vLLM has it at the top, FastAPI under `detail`
+        error = payload if text(payload.get("message")) else payload.get("detail")
     details = error if isinstance(error, dict) else {}
     if error:
         message = error_message(error)

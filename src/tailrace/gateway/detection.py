@@ -18,6 +18,7 @@ from tailrace.errors import ConfigError
 from tailrace.gateway.state_file import Format, StateFile
 from tailrace.llm.codec import dumps, load_object
 from tailrace.llm.dialect import error_message, member, text
+from tailrace.sse.boundary import without_byte_order_mark
 
 VERSION = 1
 STREAMING_FILE = "streaming.json"
@@ -31,6 +32,7 @@ MAX_REMEMBERED = 1000
 MAX_MODEL_CHARACTERS = 200
 """A model with a longer name is not remembered."""
 
+_STREAM_BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _STREAM = r"(?<![\w-])(?<!input )(?<!audio )(?<!video )(?<!media )(?<!data )stream(?:ing|ed|s)?(?![\w-])"
 """The word, but not in `upstream`, `stream_options`, `non-streaming` or `audio stream`."""
 _BETWEEN = (
@@ -62,7 +64,8 @@ _NO_STREAMS = re.compile(
     re.IGNORECASE,
 )
 _ANOTHER_FEATURE = re.compile(
-    r"\b(?:tools?|tool_\w+|functions?|response_format|json\w*|structured|logprobs|best_of|beam|thinking|reasoning|audio|images?)\b",
+    r"\b(?:tools?|tool_\w+|functions?|response_format|json\w*|structured|logprobs|best_of|beam|(?:enable_)?thinking"
+    r"|reasoning|audio|images?)\b",
     re.IGNORECASE,
 )
 """With one of these, a refusal may be about the two together."""
@@ -94,6 +97,23 @@ class Seen:
 
 Entries = dict[str, Seen]
 """By `upstream/model`."""
+
+
+def begins_as_stream(head: bytes, *, wants_stream: bool) -> bool | None:
+    """Whether a body with this beginning is an event stream, whatever it says of itself; None while it may be.
+
+    Blank lines, with which an upstream may keep a connection alive, are waited out only for a client that wants a
+    stream: to one that wants an answer in one piece they are passed on.
+    """
+    start = without_byte_order_mark(head)
+    if start is None:
+        return None
+    if wants_stream:
+        start = start.lstrip(b"\r\n")
+    if start.startswith(_STREAM_BEGINNINGS):
+        return True
+    may_be = any(beginning.startswith(start) for beginning in _STREAM_BEGINNINGS)
+    return None if may_be and len(head) <= MAX_REFUSAL_BYTES else False
 
 
 def ability_in_refusal(status: int, body: bytes, *, asked_for_stream: bool) -> Ability | None:

@@ -45,7 +45,10 @@ class Downstream:
         self._dialect = dialect
         self._recording = recording
         self._style = heartbeat.style
-        self._every_ns = int(heartbeat.every_s * 1e9)
+        self.every_ns = int(heartbeat.every_s * 1e9)
+        """After how much silence a heartbeat is due."""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._head_ns = 0
 
     async def start(self, status: int, fields: list[tuple[bytes, bytes]], *, is_event_stream: bool) -> None:
         """Sends the head. Only in an event stream there is a place for what Tailrace has to say."""
@@ -53,7 +56,16 @@ class Downstream:
         self._is_event_stream = is_event_stream
         self._takes_heartbeats = is_event_stream and self._style is not HeartbeatStyle.OFF
         self.sent_at_ns = time.perf_counter_ns()
+        self._fields, self._head_ns = fields, self.sent_at_ns
         await self.send({"type": "http.response.start", "status": status, "headers": fields})
+
+    def record_head(self) -> None:
+        """Records the head that the client got, if it was sent and no upstream has given one."""
+        recording = self._recording
+        if recording is not None and recording.response is None and self.is_committed:
+            fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._fields)
+            kind = Kind.STREAM if self._is_event_stream else Kind.NORMAL
+            recording.respond(ResponseHead(self.status, fields, self._head_ns - recording.started_ns, kind))
 
     async def put(self, data: bytes) -> None:
         """Sends and records a part of the answer that was made here."""
@@ -79,12 +91,14 @@ class Downstream:
     @property
     def heartbeat_due_ns(self) -> int | None:
         """When the client is to hear a heartbeat if it hears nothing else; None for never."""
-        return self.sent_at_ns + self._every_ns if self._takes_heartbeats else None
+        return self.sent_at_ns + self.every_ns if self._takes_heartbeats else None
 
     @property
     def may_speak(self) -> bool:
-        """Whether something may be put in now."""
-        return self._is_event_stream and not self.is_sending and (self.watch is None or self.watch.between_events)
+        """Whether something may be put in now: between two events, and not after the last."""
+        if not self._is_event_stream or self.is_sending:
+            return False
+        return self.watch is None or (self.watch.between_events and self.watch.final is None)
 
     async def beat(self) -> None:
         """Sends a heartbeat, if it may and there is one."""
@@ -110,16 +124,17 @@ class Downstream:
             self._recording.inject(frame)
 
     async def tell(self, message: str, kind: str, code: str) -> bool:
-        """Puts in the API's error event; says whether it could."""
+        """Puts in the API's error event; says whether the client took it."""
         if not self.may_speak:
             return False
         frame = self._dialect.error_frame(message, kind, code, self._last_payload())
-        if frame:
-            with anyio.move_on_after(TELL_S):
-                await self.send({"type": "http.response.body", "body": frame, "more_body": True})
-                if self._recording is not None:
-                    self._recording.inject(frame)
-        return bool(frame)
+        if not frame:
+            return False
+        with anyio.move_on_after(TELL_S) as patience:
+            await self.send({"type": "http.response.body", "body": frame, "more_body": True})
+            if self._recording is not None:
+                self._recording.inject(frame)
+        return not patience.cancelled_caught
 
     def _last_payload(self) -> Object | None:
         if self.watch is not None:

@@ -243,7 +243,6 @@ class Exchange:
             self._dropped = expected.dropped
             self._synthesis = conversion.Synthesis(request, model=self._attempts.target.model)
             self._down.example = self._synthesis.example
-            self._moments.awaits_stream = False
             after_s = settings.pace.open_after_s
         if after_s is not None:
             self._early_at_ns = self._moments.started_ns + int(after_s * 1e9)
@@ -272,7 +271,7 @@ class Exchange:
             return next_ns
         if now_ns >= due_ns and down.may_speak:
             group.start_soon(down.beat, name="tailrace-heartbeat")
-        return max(due_ns, now_ns + _RETRY_NS)
+        return max(due_ns, now_ns + min(_RETRY_NS, down.every_ns))
 
     async def _start(self, status: int, fields: Iterable[tuple[str, str]], *, is_stream: bool) -> None:
         """Sends the head."""
@@ -368,6 +367,7 @@ class Exchange:
         self._services.wheel.remove(self)
         outcome, error = self._outcome or Outcome.STOPPED, self._error
         if self._recording is not None:
+            self._down.record_head()
             self._recording.close(outcome, error.message if error is not None else self._note)
         self._fill_report(outcome, error)
         for observer in self._services.observers:

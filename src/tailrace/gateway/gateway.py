@@ -128,7 +128,7 @@ class Gateway:
             if key is None:
                 await self._exchange(request, targets, receive, send, started_ns)
             else:
-                targets = _allowed(targets, key)
+                targets = _allowed(targets, key, self.catalogue.route(request.model))
                 with self._allowance.slot(key):
                     await self._allowance.admit(key)
                     await self._exchange(request, targets, receive, send, started_ns)
@@ -209,8 +209,10 @@ class Gateway:
             await asyncio.sleep(0.01)
 
 
-def _allowed(targets: Sequence[Target], key: Key) -> Sequence[Target]:
-    """Those that the key may use. Raises `Refusal` (403) for none."""
+def _allowed(targets: Sequence[Target], key: Key, route: str | None) -> Sequence[Target]:
+    """Those that the key may use: all of a route that it may use by its name. Raises `Refusal` (403) for none."""
+    if route is not None and key.may_use(route):
+        return targets
     allowed = [target for target in targets if key.may_use(target.model, target.upstream.name)]
     if not allowed:
         message = f"the key {key.id} may not use {targets[0].model or targets[0].upstream.name}"

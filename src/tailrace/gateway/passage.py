@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from tailrace.client.transport import Response
+from tailrace.client.transport import READ_ERRORS, Response, broken
 from tailrace.gateway.attempts import Opened
 from tailrace.gateway.conversion import MAX_WHOLE_BYTES, too_large
 from tailrace.gateway.deadlines import Moments
 from tailrace.gateway.downstream import Downstream
+from tailrace.gateway.refusal import Refusal
 from tailrace.gateway.report import GAP_BUCKETS
 from tailrace.sse.boundary import without_byte_order_mark
 from tailrace.tape import Origin, Recording
@@ -66,14 +67,16 @@ class Passage:
 
     async def pass_held(self, held: Iterable[tuple[int, bytes]]) -> None:
         """Sends what was read, and looked at, before it was clear that it would be passed on."""
+        if self._down.beating is not None:
+            await self._down.beating.wait()
+        self._down.is_sending = True  # all the way: the watch knows where the last one ends, not the others
         for read_at_ns, chunk in held:
             if chunk:
                 self._count(chunk, read_at_ns)
-                self._down.is_sending = True
                 await self._down.send({"type": "http.response.body", "body": chunk, "more_body": True})
-                self._down.is_sending = False
                 if self._recording is not None:
                     self._recording.write(chunk, read_at_ns)
+        self._down.is_sending = False
 
     async def put(self, data: bytes) -> None:
         """Sends a part of the answer that was made here."""
@@ -90,19 +93,24 @@ class Passage:
         return [(time.perf_counter_ns(), head if rest is None else rest)]
 
     async def gather(self, opened: Opened) -> bytes:
-        """The whole answer, recorded as what was converted. Raises `Refusal` when it is too long."""
+        """The whole answer, recorded as what was converted. Raises `Refusal` when it is too long, or cut."""
         parts: list[bytes] = []
         size = 0
         for read_at_ns, chunk in opened.held:
             self._keep(chunk, read_at_ns, parts)
-        while chunk := await opened.response.read():
-            self._moments.read_at_ns = now_ns = time.perf_counter_ns()
-            if self._moments.watch is not None:
-                self._moments.watch.feed(chunk, now_ns)
-            self._keep(chunk, now_ns, parts)
-            size += len(chunk)
-            if size > MAX_WHOLE_BYTES:
-                raise too_large()
+        watch = self._moments.watch
+        try:
+            while chunk := await opened.response.read():
+                self._moments.read_at_ns = now_ns = time.perf_counter_ns()
+                if watch is not None:
+                    watch.feed(chunk, now_ns)
+                self._keep(chunk, now_ns, parts)
+                size += len(chunk)
+                if size > MAX_WHOLE_BYTES:
+                    raise too_large()
+        except READ_ERRORS as error:
+            if watch is None or watch.final is None:  # else it had said its end before
+                raise Refusal(502, "upstream_truncated", str(broken(error)), "upstream_error") from error
         return b"".join(parts)
 
     def _count(self, chunk: bytes, at_ns: int) -> None:

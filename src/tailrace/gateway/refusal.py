@@ -16,7 +16,7 @@ WWW_AUTHENTICATE = {"www-authenticate": "Bearer"}
 """What an answer of 401 has to say (RFC 9110 section 11.6.1)."""
 
 
-@dataclass(eq=False, slots=True)  # not frozen: `contextlib` sets the traceback of what passes through it
+@dataclass(slots=True, unsafe_hash=True)  # not frozen: `contextlib` sets the traceback of what passes through it
 class Refusal(Exception):
     """`code` is for programs, `message` for people; `kind` is the API's error type."""
 

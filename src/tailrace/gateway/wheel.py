@@ -62,8 +62,8 @@ class Wheel:
         for tick in range(first, last + 1):
             slot = self._slots[tick % _SLOTS]
             for timed in [timed for timed, due in slot.items() if due <= last]:
-                if timed not in slot:
-                    continue  # one that was asked just now has taken it out
+                if slot.get(timed, last + 1) > last:
+                    continue  # one that was asked just now has taken it out, or put it off by a round
                 self.remove(timed)
                 try:
                     due_ns = timed.check(now_ns)

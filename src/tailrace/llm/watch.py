@@ -31,6 +31,7 @@ _BLANK_LINES = (b"\n\n", b"\n\r", b"\r\r")
 """One of these is in every pair of line ends, and only there: LF, CR or CRLF, and then again."""
 
 
+_FIELD_NAME_BYTES = len(b"retry")
 _INFLATED = frozenset({"deflate", "gzip", "x-gzip"})
 _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
 _PIECE_BYTES = 64 * 1024
@@ -59,6 +60,8 @@ class StreamWatch:
         self._sought = 0
         self._look_at_ns = 0
         self._last_chunk = self._before_last = b""
+        self._line = b""
+        """The end of a line that came in part: the name of its field may be in pieces."""
         self._markers = dialect.markers
         self._boundary = Boundary()
         self._held: list[bytes] = []
@@ -88,8 +91,10 @@ class StreamWatch:
         if now_ns >= self._look_at_ns:
             self._seek(chunk, now_ns)
         self._before_last, self._last_chunk = self._last_chunk, chunk
-        if b"id:" in chunk or b"retry:" in chunk:
-            self.has_field_lines = True
+        if not self.has_field_lines:
+            line = self._line + chunk if self._line else chunk
+            self.has_field_lines = b"id:" in line or b"retry:" in line
+            self._line = b"" if chunk.endswith(b"\n") else line[-_FIELD_NAME_BYTES:]
         self._boundary.feed(chunk)
         if not self._markers or not chunk:
             return
