@@ -379,7 +379,8 @@ def repository_files() -> list[Path]:
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        return [path for path in ROOT.rglob("*") if path.is_file() and ".venv" not in path.parts]
+        installed = {".venv", ".tools", ".clients", "node_modules"}
+        return [path for path in ROOT.rglob("*") if path.is_file() and not installed.intersection(path.parts)]
     return [ROOT / name for name in done.stdout.split("\0") if name]
 
 

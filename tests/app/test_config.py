@@ -22,6 +22,8 @@ from tailrace.llm import Price
 UPSTREAM = '[[upstream]]\nname = "a"\nkind = "openai"\nbase_url = "http://a/v1"\n'
 
 
+ANTHROPIC = '[[upstream]]\nname = "a"\nkind = "anthropic"\n'
+STRAICO = '[[upstream]]\nname = "a"\nkind = "straico"\n'
 ROUTE = '[[route]]\nmodel = "smart"\ntargets = ["{}"]\n'
 PRICE = '[[price]]\nmodel = "gpt-*"\ninput_per_million = 2\n'
 
@@ -189,25 +191,6 @@ def test_an_upstream_that_is_one_service_needs_no_address(
         ("upstream = []\n", "upstream = []: ", "see docs/"),
         ("upstream = 7\n", "upstream = 7: ", "see docs/"),
         ("server = 7\n", "server = 7: ", "see docs/"),
-        ('[[upstream]]\nname = "a"\nkind = "anthropic"\nbase_url = "x"\n', "upstream.0.base_url = 'x': expected an http", "see"),
-        ('[[upstream]]\nname = "a"\nkind = "anthropic"\nunknown_fields = "drop"\n', "there is no key upstream.0.unknown_fields", "allowed"),
-        ('[[upstream]]\nname = "a"\nkind = "straico"\nunknown_fields = "x"\n', "upstream.0.unknown_fields = 'x': ", "see"),
-        ('[[upstream]]\nname = "a"\nkind = "straico"\nunkown_fields = "x"\n', "there is no key upstream.0.unkown_fields", "did you mean unknown_fields? "),
-        (UPSTREAM + 'streaming = "fake"\n', "upstream.0.streaming = 'fake': Input should be 'auto', 'native', 'paced' or 'off'", "see"),
-        (UPSTREAM + 'model_streaming = { "o1*" = "fake" }\n', "upstream.0.model_streaming.o1* = 'fake': ", "see"),
-        ("[gateway.pace]\nwords_per_s = 0\n", "gateway.pace.words_per_s = 0: ", "see"),
-        ("[gateway.retry]\nattempt = 2\n", "there is no key gateway.retry.attempt", "did you mean attempts? "),
-        ("[gateway.breaker]\nfailures = 0\n", "gateway.breaker.failures = 0: ", "see"),
-        (ROUTE.format("a/b") + 'modle = "x"\n' + UPSTREAM, "there is no key route.0.modle", "did you mean model? allowed are model, targets"),
-        ('[[route]]\nmodel = "m"\n' + UPSTREAM, "route.0.targets is missing", "see"),
-        ('[[route]]\nmodel = "m"\ntargets = []\n' + UPSTREAM, "route.0.targets = []: ", "see"),
-        (ROUTE.format("b/x") + UPSTREAM, "route 'smart' has the target 'b/x', expected the name of an upstream, a slash and a model; the upstreams are a", "see"),
-        (ROUTE.format("a") + UPSTREAM, "route 'smart' has the target 'a', expected the name of an upstream, a slash ", "see"),
-        (ROUTE.format("a/") + UPSTREAM, "route 'smart' has the target 'a/', expected ", "see"),
-        (PRICE + "output_per_milion = 1\n", "there is no key price.0.output_per_milion", "did you mean output_per_million? "),
-        (PRICE, "price.0.output_per_million is missing", "see"),
-        (PRICE + "output_per_million = -1\n", "price.0.output_per_million = -1: ", "see"),
-        ("route = 7\n", "route = 7: ", "see"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_answered_with_the_key_the_file_and_what_is_allowed(
@@ -223,6 +206,56 @@ def test_a_mistake_is_answered_with_the_key_the_file_and_what_is_allowed(
     assert str(error).startswith(f"{file}: ")
     assert message in str(error)
     assert (error.hint or "").startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (ANTHROPIC + 'base_url = "x"\n', "upstream.0.base_url = 'x': expected an http", "see docs/"),
+        (ANTHROPIC + 'unknown_fields = "drop"\n', "there is no key upstream.0.unknown_fields", "allowed are "),
+        (STRAICO + 'unknown_fields = "x"\n', "upstream.0.unknown_fields = 'x': ", "see docs/"),
+        (
+            STRAICO + 'unkown_fields = "x"\n',
+            "there is no key upstream.0.unkown_fields",
+            "did you mean unknown_fields? ",
+        ),
+        (UPSTREAM + 'streaming = "fake"\n', "upstream.0.streaming = 'fake': Input should be 'auto', 'nat", "see docs/"),
+        (UPSTREAM + 'model_streaming = { "o1*" = "fake" }\n', "upstream.0.model_streaming.o1* = 'fake': ", "see docs/"),
+        ("[gateway.pace]\nwords_per_s = 0\n", "gateway.pace.words_per_s = 0: ", "see docs/"),
+        ("[gateway.retry]\nattempt = 2\n", "there is no key gateway.retry.attempt", "did you mean attempts? "),
+        ("[gateway.breaker]\nfailures = 0\n", "gateway.breaker.failures = 0: ", "see docs/"),
+        (
+            UPSTREAM + ROUTE.format("a/b") + "modle = 1\n",
+            "no key route.0.modle",
+            "did you mean model? allowed are model, ",
+        ),
+        (UPSTREAM + '[[route]]\nmodel = "m"\n', "route.0.targets is missing", "see docs/"),
+        (UPSTREAM + '[[route]]\nmodel = "m"\ntargets = []\n', "route.0.targets = []: ", "see docs/"),
+        (UPSTREAM + 2 * ROUTE.format("a/b"), "two routes are for the model 'smart'", "see docs/"),
+        ("route = 7\n", "route = 7: ", "see docs/"),
+        (PRICE + "output_per_milion = 1\n", "no key price.0.output_per_milion", "did you mean output_per_million? "),
+        (PRICE, "price.0.output_per_million is missing", "see docs/"),
+        (PRICE + "output_per_million = -1\n", "price.0.output_per_million = -1: ", "see docs/"),
+    ],
+)
+def test_so_is_a_mistake_about_upstreams_routes_and_prices(written: Write, text: str, message: str, hint: str) -> None:
+    file = written(text)
+
+    error = mistake(file)
+
+    assert str(error).startswith(f"{file}: ")
+    assert message in str(error)
+    assert (error.hint or "").startswith(hint)
+
+
+@pytest.mark.parametrize("target", ["b/x", "a", "a/", "/x", "A/x"])
+def test_a_route_that_leads_nowhere_is_answered_with_where_it_could_lead(written: Write, target: str) -> None:
+    error = mistake(written(ROUTE.format(target) + UPSTREAM))
+
+    assert str(error).endswith(
+        f"/tailrace.toml: route 'smart' has the target {target!r}, expected the name of an upstream, a slash and a "
+        "model; the upstreams are a"
+    )
 
 
 @pytest.mark.parametrize("text", ["server = {", "a b", "\x00"])

@@ -132,6 +132,26 @@ async def test_an_upstream_that_is_not_there_is_said_and_not_asked_for_more(
     assert "http://127.0.0.1:9/v1 does not answer" in found["address"].message
 
 
+async def test_a_model_is_the_upstreams_by_its_prefix_also_when_the_upstream_is_gone(
+    transport: Transport, memory: StreamingMemory
+) -> None:
+    checked = Checked(transport, memory, "http://127.0.0.1:9/v1")
+
+    await checked(Wishes(models=("far/m", "named", "elsewhere/m", "m")), models=["named"])
+
+    assert checked.chosen == {"far/m", "named"}
+
+
+async def test_a_wished_model_is_asked_once_however_it_is_named(checked: Checked, upstream: ScriptedUpstream) -> None:
+    for script in (listing("a", "b"), listing("a", "b"), STREAM, WHOLE):
+        upstream.answer(*script)
+
+    found = await checked(Wishes(models=("b", "far/b", "c"), probe_s=5))
+
+    assert [finding.subject for finding in found][3:] == ["b"]
+    assert checked.chosen == {"b", "far/b"}
+
+
 async def test_one_that_is_silent_is_given_up(
     transport: Transport, memory: StreamingMemory, deaf_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

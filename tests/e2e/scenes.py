@@ -193,7 +193,7 @@ def _response(status: str, output: list[Json]) -> Json:
 
 def _part(place: Json, stem: str, kind: str, part: Json, pieces: tuple[str, ...]) -> Iterator[Json]:
     """A part of an item, streamed."""
-    more = {"logprobs": []} if kind == "response.output_text" else {}
+    more: Json = {"logprobs": []} if kind == "response.output_text" else {}
     yield {"type": f"{stem}.added", **place, "part": {**part, "text": ""}}
     yield from ({"type": f"{kind}.delta", **place, "delta": piece, **more} for piece in pieces)
     yield {"type": f"{kind}.done", **place, "text": "".join(pieces), **more}

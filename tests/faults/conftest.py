@@ -38,7 +38,9 @@ def _shared(
 
         def shared(name: str, **tables: Any) -> Server:
             if name not in servers:
-                config = write_config(tmp_path_factory.mktemp(name), upstreams(_shared_upstream, refused_port), **tables)
+                config = write_config(
+                    tmp_path_factory.mktemp(name), upstreams(_shared_upstream, refused_port), **tables
+                )
                 servers[name] = server = Server(config)
                 stack.callback(server.close)
                 server.start()

@@ -126,7 +126,9 @@ def test_a_head_with_nothing_after_it_is_a_stall(
 
 def test_a_refusal_whose_body_does_not_come_is_a_stall(impatient_server: Server, upstream: ScriptedUpstream) -> None:
     """It is looked at before it is passed on, since it may be about streaming."""
-    upstream.answer(send(b"HTTP/1.1 400 Bad\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"), stall())
+    upstream.answer(
+        send(b"HTTP/1.1 400 Bad\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"), stall()
+    )
 
     answer = impatient_server.chat()
 

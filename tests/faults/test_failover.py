@@ -64,6 +64,11 @@ FAILURES: dict[str, list[Step]] = {
     "an error before its first output": streamed(delta(role="assistant"), b"data: " + error("overloaded") + b"\n\n"),
     "comments, and then nothing": streamed(b": ping\n\n", b": ping\n\n"),
     "half of an event": [send(STREAM_HEAD), send(chunk(b'data: {"choices":[{"delta":{"content":"a')), cut()],
+    "a stream that says it is JSON": [
+        send(STREAM_HEAD.replace(b"text/event-stream", b"application/json")),
+        send(chunk(b": ping\n\n")),
+        cut(),
+    ],
     "silence before the head": [stall()],
     "silence before the first event": [send(STREAM_HEAD), stall()],
     "silence after its role": [send(STREAM_HEAD), send(chunk(delta(role="assistant"))), stall()],
@@ -128,15 +133,20 @@ LATE: dict[str, list[Step]] = {
 }
 
 
-@pytest.mark.parametrize("output", [event("a"), delta(reasoning_content="hm"), delta(tool_calls=[{"index": 0, "id": "t"}])])
+@pytest.mark.parametrize(
+    "output", [event("a"), delta(reasoning_content="hm"), delta(tool_calls=[{"index": 0, "id": "t"}])]
+)
 @pytest.mark.parametrize("failure", LATE)
 def test_after_the_first_output_nobody_else_is_asked(
     routing_server: Server, upstream: ScriptedUpstream, failure: str, output: bytes
 ) -> None:
     """What another model says does not go on where the first one ended."""
-    upstream.answer(send(STREAM_HEAD), send(chunk(output)), *LATE[failure])
+    gate = upstream.gate()
+    upstream.answer(send(STREAM_HEAD), send(chunk(output)), wait(gate), *LATE[failure])
 
     answer = routing_server.chat(model="routed")
+    assert answer.read_until(len(output)) == output
+    gate.open()
 
     assert answer.read_all().startswith(output)
     assert answer.header("x-tailrace-upstream") == "scripted"
@@ -157,9 +167,7 @@ def test_a_refusal_that_would_be_the_same_elsewhere_is_passed_on(
     assert routing_server.outcome(answer.trace) is Outcome.UPSTREAM_ERROR
 
 
-def test_when_all_fail_the_last_error_is_passed_on_as_it_is(
-    routing_server: Server, upstream: ScriptedUpstream
-) -> None:
+def test_when_all_fail_the_last_error_is_passed_on_as_it_is(routing_server: Server, upstream: ScriptedUpstream) -> None:
     upstream.answer(*answered(503, error("first")))
     upstream.answer(*answered(500, error("second")))
     upstream.answer(*answered(529, error("third"), "Retry-After: 3"))
@@ -229,7 +237,7 @@ def test_a_whole_answer_may_fail_over_to_a_stream(routing_server: Server, upstre
 
     assert spoken(answer.read_all()) == spoken(GOOD)
     assert answer.body.endswith(DONE)
-    assert answer.body.count(b'"role":') + answer.body.count(b'"role": ') == 1
+    assert answer.body.count(b'"role":') == 1
     assert routing_server.outcome(answer.trace) is Outcome.COMPLETE
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from faults.given import CHAT, STREAMS, data, delta, payloads, recorded, spoken, told, typed
 from support.client import Answer, chat_body
-from support.server import InProcess, Server, scripted, until_held_back, write_config
+from support.server import InProcess, Server, eventually, scripted, until_held_back, write_config
 from support.upstream import (
     CLOSE_DELIMITED_HEAD,
     DONE,
     END,
     STREAM_HEAD,
     ScriptedUpstream,
+    at,
     chunk,
     cut,
     event,
@@ -28,6 +30,7 @@ from support.upstream import (
 from tailrace.tape import Origin, Outcome
 
 COMMENT = b": keepalive\n\n"
+SILENT_STREAMS = 500
 
 
 def read_until(answer: Answer, mark: bytes) -> bytes:
@@ -95,27 +98,49 @@ def test_none_is_put_into_an_event_that_comes_in_two_reads(
     other.read_all()
 
 
-@pytest.mark.parametrize("split", [False, True], ids=["in one read", "in single bytes"])
+@pytest.mark.parametrize("is_split", [False, True], ids=["in one read", "in single bytes"])
 @pytest.mark.parametrize("field", [b"id: 7\n", b"retry: 1500\n"])
 def test_after_an_id_or_a_retry_a_comment_ends_no_event(
-    beating_server: Server, upstream: ScriptedUpstream, field: bytes, *, split: bool
+    beating_server: Server, upstream: ScriptedUpstream, field: bytes, *, is_split: bool
 ) -> None:
     """openai-python takes a blank line after these for an event without data, and fails (openai-python#2722)."""
     first = field + event("a")
-    gate = upstream.gate()
-    parts = [first[place : place + 1] for place in range(len(first))] if split else [first]
-    upstream.answer(
-        send(STREAM_HEAD), *(send(chunk(part)) for part in parts), wait(gate), send(chunk(event("b") + DONE) + END)
-    )
+    parts = [field[place : place + 1] for place in range(len(field))] + [event("a")] if is_split else [first]
+    gates = [upstream.gate() for _ in parts]
+    steps = [step for part, gate in zip(parts, gates, strict=True) for step in (send(chunk(part)), wait(gate))]
+    upstream.answer(send(STREAM_HEAD), *steps, send(chunk(event("b") + DONE) + END))
 
     answer = beating_server.chat()
-    answer.read_until(len(first))
-    read_until(answer, b": keepalive\n: keepalive\n")
-    gate.open()
+    for place, gate in enumerate(gates):  # each part is sent when the one before has come through
+        answer.read_until(sum(map(len, parts[: place + 1])))
+        if gate is gates[-1]:
+            read_until(answer, b": keepalive\n: keepalive\n")
+        gate.open()
 
     stream = answer.read_all()
     assert COMMENT not in stream
     assert stream.replace(b": keepalive\n", b"") == first + event("b") + DONE
+
+
+def test_wherever_the_reads_end_none_is_put_into_an_event(
+    start: Callable[..., Server], upstream: ScriptedUpstream
+) -> None:
+    """Each event in two reads, which end at another place each time, and a heartbeat due between any two."""
+    server = start(gateway={"heartbeat": {"every_s": 0.005}})
+    events = [event(f"Grüße {number} 🌊") for number in range(25)]
+    stream = b"".join(events) + DONE
+    halves = [half for place, whole in enumerate(events, 1) for half in (whole[: place * 2], whole[place * 2 :])]
+    steps = [step for place, half in enumerate(halves) for step in (at(place * 0.03), send(chunk(half)))]
+    steps.append(send(chunk(DONE)))
+    upstream.answer(send(STREAM_HEAD), *steps, send(END))
+
+    answer = server.chat()
+
+    got = answer.read_all()
+    assert COMMENT in got
+    assert got.replace(COMMENT, b"") == stream
+    assert all(part.startswith((b"data: ", b": keepalive")) for part in got.split(b"\n\n") if part)
+    assert recorded(server, answer.trace)[Origin.UPSTREAM] == stream
 
 
 def test_a_chunk_takes_on_the_identity_of_the_stream(chunky_server: Server, upstream: ScriptedUpstream) -> None:
@@ -136,9 +161,7 @@ def test_a_chunk_takes_on_the_identity_of_the_stream(chunky_server: Server, upst
 def test_anthropics_own_heartbeat_is_a_ping(chunky_server: Server, upstream: ScriptedUpstream) -> None:
     stream = STREAMS["/v1/messages"]
     gate = upstream.gate()
-    upstream.answer(
-        send(STREAM_HEAD), send(chunk(stream[0])), wait(gate), send(chunk(b"".join(stream[1:])) + END)
-    )
+    upstream.answer(send(STREAM_HEAD), send(chunk(stream[0])), wait(gate), send(chunk(b"".join(stream[1:])) + END))
 
     answer = chunky_server.chat(path="/v1/messages")
     read_until(answer, b'event: ping\ndata: {"type":"ping"}\n\n')
@@ -151,9 +174,7 @@ def test_anthropics_own_heartbeat_is_a_ping(chunky_server: Server, upstream: Scr
 def test_an_api_whose_events_are_numbered_gets_comments(chunky_server: Server, upstream: ScriptedUpstream) -> None:
     stream = STREAMS["/v1/responses"]
     gate = upstream.gate()
-    upstream.answer(
-        send(STREAM_HEAD), send(chunk(stream[0])), wait(gate), send(chunk(b"".join(stream[1:])) + END)
-    )
+    upstream.answer(send(STREAM_HEAD), send(chunk(stream[0])), wait(gate), send(chunk(b"".join(stream[1:])) + END))
 
     answer = chunky_server.chat(path="/v1/responses")
     read_until(answer, COMMENT)
@@ -208,9 +229,7 @@ def test_an_answer_in_one_piece_has_none(beating_server: Server, upstream: Scrip
 
 
 @pytest.mark.parametrize("kind", ["gzip", "ndjson"])
-def test_a_stream_that_cannot_bear_one_has_none(
-    beating_server: Server, upstream: ScriptedUpstream, kind: str
-) -> None:
+def test_a_stream_that_cannot_bear_one_has_none(beating_server: Server, upstream: ScriptedUpstream, kind: str) -> None:
     """Compressed, or lines of JSON."""
     packed = gzip.compress(event("a") + DONE)
     heads = {
@@ -258,26 +277,23 @@ def test_they_do_not_pile_up_for_a_client_that_does_not_read(
     assert beating_server.outcome(answer.trace) is Outcome.COMPLETE
 
 
-def test_one_wheel_turns_for_hundreds_of_silent_streams(tmp_path: object, upstream: ScriptedUpstream) -> None:
-    """No task and no timer for each of them: a heartbeat is all that a silent stream costs."""
-    from pathlib import Path
-
-    count = 200
-    file = write_config(
-        Path(str(tmp_path)), [scripted(upstream.url)], gateway={"heartbeat": {"every_s": 0.3}}
-    )
+def test_one_wheel_turns_for_hundreds_of_silent_streams(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    """No timer for each of them: a look at it from time to time, and a heartbeat, is all that a silent stream costs."""
+    file = write_config(tmp_path, [scripted(upstream.url)], gateway={"heartbeat": {"every_s": 0.3}})
     with InProcess(file).running() as inside:
-        for _ in range(count):
+        for _ in range(SILENT_STREAMS):
             upstream.answer(send(STREAM_HEAD), send(chunk(event("a"))), stall())
-        answers = []
-        for _ in range(count):
-            client = inside.client()
+        clients = [inside.client() for _ in range(SILENT_STREAMS)]
+        for client in clients:
             client.send(client.request_bytes("POST", CHAT, chat_body()))
-            answers.append(client)
-        for client in answers:
+
+        for client in clients:
             read_until(client.answer(), COMMENT)
-        wheel = inside.application.gateway._wheel  # noqa: SLF001 - what it holds cannot be seen from outside
-        assert len(wheel) == count
+
+        assert len(inside.application.gateway._wheel) == SILENT_STREAMS
+        for client in clients:
+            client.close()
+        eventually(lambda: not len(inside.application.gateway._wheel), "some are still timed")
 
 
 def test_an_error_after_one_is_still_an_event_of_its_own(beating_server: Server, upstream: ScriptedUpstream) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from gateway.given import Client
 from tailrace.gateway import downstream as module
 from tailrace.gateway.downstream import Downstream
-from tailrace.gateway.refusal import Message
 from tailrace.gateway.settings import Heartbeat
 from tailrace.llm import StreamWatch, named
 from tailrace.tape import Library, Origin, Outcome, Recording
@@ -22,25 +22,6 @@ from tape.given import eventually, head, is_ended
 CHAT, MESSAGES, GEMINI = map(named, ("openai-chat", "anthropic-messages", "gemini"))
 EVENT = b'data: {"id":"c1","created":7,"model":"m1","choices":[{"delta":{"content":"a"}}]}\n\n'
 COMMENT = b": keepalive\n\n"
-
-
-class Client:
-    """Takes what is sent, once `is_taking` is set."""
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-        self.waiting = asyncio.Event()
-        self.is_taking = asyncio.Event()
-        self.is_taking.set()
-
-    async def send(self, message: Message) -> None:
-        self.waiting.set()
-        await self.is_taking.wait()
-        self.messages.append(message)
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(message.get("body", b"") for message in self.messages)
 
 
 @pytest.fixture

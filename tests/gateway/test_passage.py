@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.given import Client
 from support.upstream import DONE, STREAM_HEAD, ScriptedUpstream, Step, chunk, event, send, stall, streamed, wait
 from tailrace.client.transport import Transport
 from tailrace.gateway import passage as module
@@ -16,7 +17,7 @@ from tailrace.gateway.attempts import Opened, Way
 from tailrace.gateway.deadlines import Moments
 from tailrace.gateway.downstream import Downstream
 from tailrace.gateway.passage import Passage
-from tailrace.gateway.refusal import Message, Refusal
+from tailrace.gateway.refusal import Refusal
 from tailrace.gateway.report import GAP_BUCKETS
 from tailrace.gateway.request import Request
 from tailrace.gateway.settings import Heartbeat
@@ -27,22 +28,6 @@ from tape.given import eventually, head, is_ended
 
 CHAT = named("openai-chat")
 PATH = "/v1/chat/completions"
-
-
-class Client:
-    """Takes what is sent, once `is_taking` is set."""
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-        self.waiting = asyncio.Event()
-        self.is_taking = asyncio.Event()
-        self.is_taking.set()
-
-    async def send(self, message: Message) -> None:
-        self.waiting.set()
-        await self.is_taking.wait()
-        if message["type"] == "http.response.body":
-            self.bodies.append(message["body"])
 
 
 class Bench:

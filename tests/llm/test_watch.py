@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tailrace.llm import CompressedWatch, Dialect, Final, StreamWatch, named
-from tailrace.llm.watch import MAX_HELD_BYTES
+from tailrace.llm import CompressedWatch, Dialect, Final, StreamWatch, named, watch_for
+from tailrace.llm.watch import LOOK_S, MAX_HELD_BYTES, MAX_SOUGHT_BYTES, MAX_SOUGHT_EVENTS, LineWatch
 
 CHAT, RESPONSES, MESSAGES, PLAIN = map(named, ("openai-chat", "openai-responses", "anthropic-messages", "plain"))
 
@@ -328,3 +328,206 @@ def test_a_few_compressed_bytes_do_not_become_many_at_once() -> None:
 
     assert watch.final == Final()
     assert peak < 4_000_000
+
+
+# Whether the model works
+
+ROLE = b'data: {"id":"c1","model":"m1","choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
+REASONING = b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n'
+PING = b": ping\n\n"
+LOOK_NS = int(LOOK_S * 1e9)
+
+
+def fed(dialect: Dialect, *chunks: bytes) -> StreamWatch:
+    """The n-th chunk comes at n nanoseconds, beginning with 1."""
+    watch = StreamWatch(dialect)
+    for number, chunk in enumerate(chunks, 1):
+        watch.feed(chunk, number)
+    return watch
+
+
+@pytest.mark.parametrize(
+    ("chunks", "first_event", "first_content"),
+    [
+        ([], None, None),
+        ([PING, b"\n", b"id: 1\n\n", b"retry: 5\n\n"], None, None),
+        ([PING, HELLO], 2, 2),
+        ([PING, REASONING, HELLO], 2, 3),
+        ([PING, HELLO[:20], HELLO[20:]], 3, 3),
+        ([HELLO[:20], HELLO[20:-1], b"\n"], 3, 3),
+        ([PING + HELLO, HELLO], 1, 1),
+        ([HELLO.replace(b"\n", b"\r\n")], 1, 1),
+        ([REASONING] * 3, 1, None),
+    ],
+)
+def test_the_first_work_and_the_first_content_have_their_times(
+    chunks: list[bytes], first_event: int | None, first_content: int | None
+) -> None:
+    watch = fed(CHAT, *chunks)
+
+    assert (watch.first_event_ns, watch.first_content_ns) == (first_event, first_content)
+
+
+def test_anthropics_own_heartbeat_is_no_work() -> None:
+    ping = b'event: ping\ndata: {"type":"ping"}\n\n'
+    text = (
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+        b'"delta":{"type":"text_delta","text":"a"}}\n\n'
+    )
+
+    assert fed(MESSAGES, ping, ping).progress_ns is None
+    assert fed(MESSAGES, ping, text).progress_ns == 2
+
+
+def test_of_an_api_that_is_not_known_every_event_is_work() -> None:
+    assert fed(PLAIN, PING).progress_ns is None
+    assert fed(PLAIN, PING, b"data: anything\n\n").progress_ns == 2
+
+
+def test_work_is_noticed_again_after_a_while_and_heartbeats_are_not() -> None:
+    watch = fed(CHAT, HELLO)
+    watch.feed(HELLO, LOOK_NS)
+    assert watch.progress_ns == 1, "it has looked just now"
+
+    watch.feed(HELLO, 2 * LOOK_NS)
+    assert watch.progress_ns == 2 * LOOK_NS
+
+    for number in range(3, 10):
+        watch.feed(PING, number * LOOK_NS)
+    assert watch.progress_ns == 2 * LOOK_NS
+    watch.feed(HELLO[:9], 10 * LOOK_NS)
+    watch.feed(HELLO[9:], 11 * LOOK_NS)
+    assert watch.progress_ns == 11 * LOOK_NS
+
+
+def test_a_look_that_begins_inside_an_event_sees_the_next_one() -> None:
+    watch = fed(CHAT, HELLO)
+    watch.feed(HELLO[:9], 2)  # not looked at
+
+    watch.feed(HELLO[9:], 2 * LOOK_NS)
+    watch.feed(HELLO, 2 * LOOK_NS + 1)
+
+    assert watch.progress_ns in (2 * LOOK_NS, 2 * LOOK_NS + 1)
+
+
+def test_an_event_too_long_to_be_looked_at_is_work() -> None:
+    watch = fed(CHAT, PING, b"data: " + b"x" * MAX_SOUGHT_BYTES)
+
+    assert watch.progress_ns == 2
+
+
+def test_the_first_content_is_not_sought_for_ever() -> None:
+    watch = fed(CHAT, *[REASONING] * (MAX_SOUGHT_EVENTS + 1))
+
+    watch.feed(HELLO, MAX_SOUGHT_EVENTS + 2)
+
+    assert watch.first_content_ns is None
+
+
+def test_the_first_event_is_kept_for_what_it_says_of_all() -> None:
+    watch = fed(CHAT, PING, b"data: no JSON\n\n", ROLE, HELLO)
+
+    assert watch.first_payload is not None
+    assert (watch.first_payload["id"], watch.first_payload["model"]) == ("c1", "m1")
+
+
+@pytest.mark.parametrize("cut", range(1, len(HELLO + ERROR), 7))
+def test_the_last_events_are_there_when_they_are_in_the_last_two_chunks(cut: int) -> None:
+    stream = HELLO + ERROR
+
+    watch = fed(CHAT, PING, stream[:cut], stream[cut:])
+
+    assert watch.last_payloads[-1] == {"error": {"message": "overloaded"}}
+
+
+def test_before_the_first_event_there_are_no_last_ones() -> None:
+    assert fed(CHAT).last_payloads == []
+    assert fed(CHAT, PING).last_payloads == []
+
+
+# Whether a comment may end with a blank line
+
+
+@pytest.mark.parametrize("line", [b"id: 7\n", b"id:7\r\n", b"retry: 5\n", b": x\nid: 7\n", b"data: {}\nretry:1\r"])
+@pytest.mark.parametrize("dialect", [CHAT, PLAIN], ids=["chat", "plain"])
+def test_an_id_or_a_retry_is_noticed_wherever_it_is_cut(line: bytes, dialect: Dialect) -> None:
+    stream = HELLO + line + b"\n"
+    assert fed(dialect, stream).has_field_lines
+    assert fed(dialect, *(stream[at : at + 1] for at in range(len(stream)))).has_field_lines
+    for at in range(len(stream)):
+        assert fed(dialect, stream[:at], stream[at:]).has_field_lines, f"cut at byte {at}"
+
+
+@pytest.mark.parametrize(
+    "stream", [HELLO, ROLE, PING, b'data: {"id":"x"}\n\n', b"event: retry\ndata: {}\n\n", b"id\n\n", b": id\n\n"]
+)
+def test_what_only_looks_like_one_is_none(stream: bytes) -> None:
+    assert not fed(CHAT, stream).has_field_lines
+    assert not fed(CHAT, *(stream[at : at + 1] for at in range(len(stream)))).has_field_lines
+
+
+# Lines of JSON
+
+OLLAMA = named("ollama")
+LINE = b'{"model":"m1","message":{"role":"assistant","content":"a"},"done":false}\n'
+LAST_LINE = b'{"model":"m1","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop"}\n'
+
+
+def test_the_kind_of_watch_is_by_coding_and_framing() -> None:
+    assert type(watch_for(CHAT, "")) is StreamWatch
+    assert type(watch_for(OLLAMA, "")) is LineWatch
+    assert type(watch_for(CHAT, "gzip")) is CompressedWatch
+    assert watch_for(CHAT, "br").is_blind
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_a_stream_of_lines_says_its_end_and_its_work_and_bears_nothing_put_in(size: int) -> None:
+    stream = LINE + LINE + LAST_LINE
+    watch = watch_for(OLLAMA, "")
+    for number, start in enumerate(range(0, len(stream), size), 1):
+        watch.feed(stream[start : start + size], number)
+        assert not watch.between_events
+    watch.close()
+
+    assert watch.final == Final()
+    assert watch.progress_ns is not None
+    assert watch.first_content_ns == -(-len(LINE) // size)
+
+
+def test_a_stream_of_lines_that_was_cut_has_no_end() -> None:
+    for at in range(0, len(LAST_LINE) - 1, 5):
+        watch = watch_for(OLLAMA, "")
+        watch.feed(LINE + LAST_LINE[:at], 1)
+        watch.close()
+        assert watch.final is None, f"cut at byte {at}"
+
+
+def test_an_error_in_a_line_is_the_end() -> None:
+    watch = watch_for(OLLAMA, "")
+    watch.feed(LINE + b'{"error":"overloaded"}\n', 1)
+    watch.close()
+
+    assert watch.final == OVERLOADED
+
+
+def test_the_last_lines_are_there() -> None:
+    watch = watch_for(OLLAMA, "")
+    watch.feed(LINE, 1)
+    watch.feed(LAST_LINE, 2)
+
+    assert watch.last_payloads[-1]["done"] is True
+
+
+# What is compressed, and works
+
+
+def test_what_is_compressed_shows_its_work_and_what_cannot_be_seen_through_shows_bytes() -> None:
+    watch = CompressedWatch(CHAT, "gzip")
+    watch.feed(compressed("gzip", PING), 1)
+    assert watch.progress_ns is None
+    watch.feed(compressed("gzip", HELLO), 2)
+    assert (watch.progress_ns, watch.first_content_ns) == (2, 2)
+
+    blind = watch_for(CHAT, "br")
+    blind.feed(b"anything", 3)
+    assert (blind.progress_ns, blind.first_content_ns) == (3, None)

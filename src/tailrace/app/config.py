@@ -117,7 +117,10 @@ class Config(Settings):
     @model_validator(mode="after")
     def _routes_lead_somewhere(self) -> Self:
         names = [upstream.name for upstream in self.upstream]
+        models = [route.model for route in self.route]
         for route in self.route:
+            if models.count(route.model) > 1:
+                raise ValueError(f"two routes are for the model {route.model!r}")
             for target in route.targets:
                 name, _, model = target.partition("/")
                 if name not in names or not model:
@@ -204,7 +207,9 @@ def _is_tables(annotation: object) -> bool:
 
 
 def _explained(error: ValidationError, file: str, places: Mapping[tuple[str, ...], str]) -> ConfigError:
-    first = error.errors()[0]
+    errors = error.errors()
+    # A misspelt key that has to be there is missing, too, and that comes first.
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     path = tuple(str(part) for part in first["loc"] if part not in _KINDS)
     place = places.get(path, file)
     key = ".".join(path)
@@ -216,7 +221,8 @@ def _explained(error: ValidationError, file: str, places: Mapping[tuple[str, ...
     if first["type"].startswith("union_tag"):
         return ConfigError(f"{place}: {key}.kind is missing or unknown", hint=f"allowed are {', '.join(_KINDS)}")
     message = str(first["msg"]).removeprefix("Value error, ").replace("valid tuple", "list")
-    return ConfigError(f"{place}: {key} = {first['input']!r}: {message}", hint="see docs/reference/configuration.md")
+    found = f"{key} = {first['input']!r}: " if path else ""  # else it is about several tables, and names them
+    return ConfigError(f"{place}: {found}{message}", hint="see docs/reference/configuration.md")
 
 
 def _allowed(location: tuple[int | str, ...]) -> list[str]:

@@ -60,7 +60,7 @@ async def examine(config: Config, wishes: Wishes) -> AsyncIterator[Finding]:
                 yield finding
             unknown -= check.chosen
     for name in sorted(unknown) if wishes.probes else ():
-        message = f"no upstream at an address has the model {name!r}"
+        message = f"no upstream that answers at an address has the model {name!r}"
         yield Finding(_ITSELF, name, Verdict.FAIL, message, "--model takes upstream/name")
 
 

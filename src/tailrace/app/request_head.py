@@ -6,15 +6,16 @@ are bounded like the head, and bodies are not.
 
 from __future__ import annotations
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from tailrace.app.direct_write import DirectWrite
 from tailrace.llm.dialect import openai_error
 
 MAX_HEAD_BYTES = 64 * 1024
 """Nginx takes 32 KiB, node 16 KiB, h11 64 KiB: long cookies and tokens pass, a flood does not."""
 
 
-class BoundedHead(HttpToolsProtocol):
+class BoundedHead(DirectWrite):
     """A connection on which a longer head is answered with 431 and ends it."""
 
     _head_bytes = 0

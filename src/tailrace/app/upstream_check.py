@@ -39,8 +39,6 @@ class UpstreamCheck:
         memory: StreamingMemory,
         wishes: Wishes,
     ) -> None:
-        self.chosen: set[str] = set()
-        """Those of the wished models that it has, as they were wished."""
         self._name = settings.name
         self._settings = settings
         self._transport = transport
@@ -52,6 +50,10 @@ class UpstreamCheck:
         routed = [model for upstream, _, model in targets if upstream == settings.name and model]
         self._named = list(dict.fromkeys([*settings.models, *routed, *patterns]))
         """The models that the configuration names."""
+        self._prefix = f"{settings.name}/"
+        wished = wishes.models
+        self.chosen = {name for name in wished if name.startswith(self._prefix) or name in self._named}
+        """Those of the wished models that are its, as they were wished."""
 
     async def findings(self) -> AsyncIterator[Finding]:
         """Its address, its key, its models, what is remembered of them, and what they do."""
@@ -109,11 +111,9 @@ class UpstreamCheck:
     def _choice(self, listed: Sequence[str]) -> Iterable[str]:
         """The models that are asked. An empty name leaves the choice to the upstream."""
         if self._wishes.models:
-            prefix = f"{self._name}/"
-            own = {name: name.removeprefix(prefix) for name in self._wishes.models if name.startswith(prefix)}
-            own |= {name: name for name in self._wishes.models if name in listed or name in self._named}
-            self.chosen = set(own)
-            return list(dict.fromkeys(own.values()))
+            self.chosen |= {name for name in self._wishes.models if name in listed}
+            own = (name for name in self._wishes.models if name in self.chosen)
+            return list(dict.fromkeys(name.removeprefix(self._prefix) for name in own))
         if self._wishes.all_models:
             return list(dict.fromkeys([*self._named, *listed]))
         return self._named or listed[:1]

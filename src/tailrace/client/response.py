@@ -8,6 +8,7 @@ more: what follows it on the connection was not asked for.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -66,6 +67,8 @@ class Response:
         """Whether all of it has come, read or not."""
         self.is_reusable = False
         """Whether the connection can bear another request: known when it is whole."""
+        self.sink: Callable[[bytes], bool] | None = None
+        """Offered what has come, at once, before a reader is woken; says whether it took it. It must not raise."""
         self.failure: str | None = None
         """Why no more will come of it, if that is before its end."""
         self.has_begun = False
@@ -131,7 +134,11 @@ class Response:
         if data:
             self._held_bytes += len(data)
             self._parse(data)
-        if self._pieces or self._is_over():
+        pieces = self._pieces
+        if pieces and self.sink is not None and self.sink(pieces[0] if len(pieces) == 1 else b"".join(pieces)):
+            pieces.clear()
+            self._held_bytes = 0
+        if pieces or self._is_over():
             waiter = self._waiter
             if waiter is not None:
                 self._waiter = None

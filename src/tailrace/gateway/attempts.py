@@ -6,16 +6,15 @@ there is none. The last failure is what the client hears, in the upstream's own 
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import logging
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-
-import anyio
 
 from tailrace.client.transport import READ_ERRORS, Response, broken
 from tailrace.errors import UpstreamBroken, UpstreamError, UpstreamUnreachable
@@ -23,6 +22,7 @@ from tailrace.gateway import detection, headers
 from tailrace.gateway.breaker import Breaker
 from tailrace.gateway.deadlines import Moments
 from tailrace.gateway.detection import Ability, StreamingMemory
+from tailrace.gateway.interrupt import Interruptible
 from tailrace.gateway.refusal import Refusal
 from tailrace.gateway.request import Request, asking_for_stream
 from tailrace.gateway.settings import Retry, Streaming
@@ -109,7 +109,7 @@ class Attempts:
         self._memory = memory
         self._breakers = breakers
         self._moments = moments
-        self._scope: anyio.CancelScope | None = None
+        self._stretch: Interruptible | None = None
         self._expired: Failure | None = None
         self._asked_wait_s = 0.0
         """What the last answer has asked for in `Retry-After`."""
@@ -132,9 +132,9 @@ class Attempts:
 
     def expire(self, failure: Failure) -> None:
         """A deadline of the current attempt has passed."""
-        if self._scope is not None and self._expired is None:
+        if self._stretch is not None and self._expired is None:
             self._expired = failure
-            self._scope.cancel()
+            self._stretch.interrupt()
 
     async def open(self) -> Opened:
         """The first answer that may be given to the client. Raises `Failure` or `Refusal`."""
@@ -152,7 +152,7 @@ class Attempts:
                 failure = failure or Failure(Outcome.UPSTREAM_ERROR, refusal, is_sent=False)
                 continue
             if number:
-                await anyio.sleep(max(self._backoff_s(number), self._asked_wait_s))
+                await asyncio.sleep(max(self._backoff_s(number), self._asked_wait_s))
             self._asked_wait_s = 0.0
             try:
                 opened = await self._once(target, rest)
@@ -219,7 +219,7 @@ class Attempts:
         moments.awaits_stream = request.wants_stream and self._ability(target) is not Ability.ANSWERS_WHOLE
         moments.first_asked_at_ns = moments.first_asked_at_ns or moments.asked_at_ns
         try:
-            with self._attempt():
+            async with self._attempt():
                 response = await upstream.open(
                     request.method, request.upstream_path, request.headers, request.body, moments.note_sent
                 )
@@ -274,7 +274,7 @@ class Attempts:
     async def _beginning(self, opened: Opened) -> bytes:
         """The body as far as it can be an error message; it is held."""
         size = 0
-        with self._attempt():
+        async with self._attempt():
             try:
                 while size <= detection.MAX_REFUSAL_BYTES and (chunk := await opened.response.read()):
                     opened.held.append((time.perf_counter_ns(), chunk))
@@ -286,7 +286,7 @@ class Attempts:
     async def _sniff(self, opened: Opened) -> None:
         """Looks whether an answer is an event stream that does not say so."""
         head, wanted = b"", self._request.wants_stream
-        with self._attempt():
+        async with self._attempt():
             try:
                 while (is_stream := detection.begins_as_stream(head, wants_stream=wanted)) is None:
                     chunk = await opened.response.read()
@@ -311,7 +311,7 @@ class Attempts:
         self._moments.watch = stream
         size = 0
         try:
-            with self._attempt():
+            async with self._attempt():
                 while stream.progress_ns is None and stream.final is None and size <= MAX_HELD_BYTES:
                     chunk = await opened.response.read()
                     if not chunk:
@@ -330,17 +330,18 @@ class Attempts:
             message = f"{name} ended the stream before its first event"
             raise Failure(Outcome.TRUNCATED, Refusal(502, "upstream_truncated", message, "upstream_error"))
 
-    @contextmanager
-    def _attempt(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def _attempt(self) -> AsyncIterator[None]:
         """Within it, `expire` ends what is waited for, with its failure."""
         self._expired = None
-        with anyio.CancelScope() as scope:
-            self._scope = scope
-            try:
+        self._stretch = Interruptible()
+        try:
+            async with self._stretch:
                 yield
-            finally:
-                self._scope = None
-        if scope.cancelled_caught and self._expired is not None:  # else what was waited for came at the last moment
+                return  # else what was waited for came at the last moment
+        finally:
+            self._stretch = None
+        if self._expired is not None:
             raise self._expired
 
     def _is_to_be_repeated(self, opened: Opened, target: Target, rest: Sequence[tuple[Target, int]]) -> bool:

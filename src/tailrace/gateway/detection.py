@@ -170,22 +170,12 @@ class StreamingMemory:
     def note(self, upstream: str, model: str | None, ability: Ability, why: str) -> None:
         """Keeps what was seen just now. Writes only what is news, and waits for nobody."""
         known = self.ability(upstream, model)
-        if known is ability or (known is None and ability is Ability.STREAMS):
-            return  # that it streams is what is taken for granted
-        if len(model or "") > MAX_MODEL_CHARACTERS:
-            return
-        logger.info("%s, model %s: %s (%s)", upstream, model or "-", ability, why)
-        self._unsaved = self._fresh({**self._unsaved, _key(upstream, model): Seen(ability, time.time(), why)})
-        try:
-            self._file.update(lambda entries: self._fresh({**entries, **self._unsaved}))
-        except BlockingIOError:
-            return  # another process is writing: this is written with what is seen next
-        except ConfigError as error:
-            if self._is_writable:
-                logger.warning("which models stream cannot be remembered: %s", error)
-            self._is_writable = False
-        else:
-            self._unsaved, self._is_writable = {}, True
+        is_granted = known is None and ability is Ability.STREAMS
+        if not (known is ability or is_granted or len(model or "") > MAX_MODEL_CHARACTERS):
+            logger.info("%s, model %s: %s (%s)", upstream, model or "-", ability, why)
+            self._unsaved = self._fresh({**self._unsaved, _key(upstream, model): Seen(ability, time.time(), why)})
+        if self._unsaved:
+            self._save()
 
     def check(self) -> None:
         """Raises `ConfigError` when the file cannot be read."""
@@ -195,6 +185,18 @@ class StreamingMemory:
         """Forgets everything. Raises `ConfigError`, or `BlockingIOError` when another process is writing."""
         self._unsaved = {}
         self._file.update(lambda _: {})
+
+    def _save(self) -> None:
+        try:
+            self._file.update(lambda entries: self._fresh({**entries, **self._unsaved}))
+        except BlockingIOError:
+            pass  # another process is writing: this is written when something is seen next
+        except ConfigError as error:
+            if self._is_writable:
+                logger.warning("which models stream cannot be remembered: %s", error)
+            self._is_writable = False
+        else:
+            self._unsaved, self._is_writable = {}, True
 
     def _fresh(self, entries: Entries) -> Entries:
         """Those that have not been forgotten."""

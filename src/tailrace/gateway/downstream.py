@@ -5,12 +5,11 @@ Rule: what is put in goes between the upstream's events, never into one, and nev
 
 from __future__ import annotations
 
+import asyncio
 import time
 
-import anyio
-
 from tailrace.gateway import headers
-from tailrace.gateway.refusal import WWW_AUTHENTICATE, Refusal, Send, answer
+from tailrace.gateway.refusal import WWW_AUTHENTICATE, Refusal, Send, Write, answer
 from tailrace.gateway.settings import Heartbeat
 from tailrace.llm import Dialect, HeartbeatStyle, StreamWatch
 from tailrace.llm.codec import Object, load_object
@@ -23,8 +22,16 @@ TELL_S = 1.0
 class Downstream:
     """See the module. Public fields are read and, where the hot loop needs it, written by the exchange."""
 
-    def __init__(self, send: Send, dialect: Dialect, recording: Recording | None, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self,
+        send: Send,
+        write: Write | None,
+        dialect: Dialect,
+        recording: Recording | None,
+        heartbeat: Heartbeat,
+    ) -> None:
         self.send = send
+        self.write = write
         self.is_committed = False
         """Whether the head has been sent."""
         self.status = 0
@@ -32,7 +39,7 @@ class Downstream:
         """Whether a chunk is on its way: for as long as the client does not take it."""
         self.sent_at_ns = 0
         """When the last chunk went off."""
-        self.beating: anyio.Event | None = None
+        self.beating: asyncio.Event | None = None
         """Set while a heartbeat is on its way; wait for it before sending."""
         self.heartbeat_count = 0
         self.watch: StreamWatch | None = None
@@ -112,7 +119,7 @@ class Downstream:
             return
         if frame.startswith(b":") and watch is not None and watch.has_field_lines:
             frame = frame.removesuffix(b"\n")  # one line end: a comment that ends no event
-        self.beating = anyio.Event()
+        self.beating = asyncio.Event()
         try:
             await self.send({"type": "http.response.body", "body": frame, "more_body": True})
         finally:
@@ -130,11 +137,14 @@ class Downstream:
         frame = self._dialect.error_frame(message, kind, code, self._last_payload())
         if not frame:
             return False
-        with anyio.move_on_after(TELL_S) as patience:
-            await self.send({"type": "http.response.body", "body": frame, "more_body": True})
-            if self._recording is not None:
-                self._recording.inject(frame)
-        return not patience.cancelled_caught
+        try:
+            async with asyncio.timeout(TELL_S):
+                await self.send({"type": "http.response.body", "body": frame, "more_body": True})
+        except TimeoutError:
+            return False
+        if self._recording is not None:
+            self._recording.inject(frame)
+        return True
 
     def _last_payload(self) -> Object | None:
         if self.watch is not None:

@@ -7,12 +7,10 @@ for anything but the client. Whoever ends the exchange early, a deadline, the cl
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
-
-import anyio
-import anyio.abc
+from collections.abc import Coroutine, Iterable, Sequence
 
 from tailrace.client.transport import READ_ERRORS, broken
 from tailrace.gateway import conversion, headers
@@ -20,8 +18,9 @@ from tailrace.gateway.adapter import Whole
 from tailrace.gateway.attempts import Attempts, Failure, Opened, Way
 from tailrace.gateway.deadlines import Moments, running
 from tailrace.gateway.downstream import Downstream, send_refusal
+from tailrace.gateway.interrupt import Interruptible
 from tailrace.gateway.passage import Passage
-from tailrace.gateway.refusal import Receive, Refusal, Send
+from tailrace.gateway.refusal import Receive, Refusal, Send, Write
 from tailrace.gateway.report import Report
 from tailrace.gateway.request import Request
 from tailrace.gateway.services import Services
@@ -45,7 +44,13 @@ class Exchange:
     """Relays one request. Make it, then `run` it once. `started_ns` is `time.perf_counter_ns()` of its arrival."""
 
     def __init__(
-        self, request: Request, targets: Sequence[Target], services: Services, send: Send, started_ns: int
+        self,
+        request: Request,
+        targets: Sequence[Target],
+        services: Services,
+        send: Send,
+        write: Write | None,
+        started_ns: int,
     ) -> None:
         self._request = request
         self._services = services
@@ -57,8 +62,8 @@ class Exchange:
         self._moments = Moments(started_ns, awaits_stream=request.wants_stream)
         settings = services.settings
         self._attempts = Attempts(request, targets, settings.retry, services.memory, services.breakers, self._moments)
-        self._down = Downstream(send, request.dialect, self._recording, settings.heartbeat)
-        self._passage = Passage(self._down, self._recording, self._moments)
+        self._down = Downstream(send, write, request.dialect, self._recording, settings.heartbeat)
+        self._passage = Passage(self._down, self._recording, self._moments, self._give_up)
         self._report = Report(request, started_ns, self._trace(), Kind.STREAM if request.wants_stream else Kind.NORMAL)
         self._early_at_ns: int | None = None
         """When the stream is opened though there is no answer yet; None for never."""
@@ -67,7 +72,9 @@ class Exchange:
         self._answer: list[Object] = []
         """The whole answer, if it was converted."""
         self._dropped: tuple[str, ...] = ()
-        self._group: anyio.abc.TaskGroup | None = None
+        self._way = Interruptible()
+        """All that is done until the ending is known."""
+        self._beside: set[asyncio.Task[None]] = set()
         self._outcome: Outcome | None = None
         self._error: Refusal | None = None
         self._is_said = False
@@ -81,13 +88,14 @@ class Exchange:
             observer.began(self._report)
         try:
             try:
-                async with anyio.create_task_group() as group:
-                    self._group = group
-                    group.start_soon(self._await_disconnect, receive, name="tailrace-client-watch")
+                async with self._way:
+                    self._do_beside(self._await_disconnect(receive), "tailrace-client-watch")
                     await self._relay()
-                    group.cancel_scope.cancel()
-            except* Exception as failures:
-                self._fail(failures.exceptions[0])
+            except Exception as error:
+                self._fail(error)
+            finally:
+                for task in tuple(self._beside):
+                    task.cancel()
             await self._tell()
         finally:
             self._close()
@@ -97,8 +105,7 @@ class Exchange:
         if self._outcome is None:
             self._end(outcome, error)
             self._passage.is_stopped = True
-            if self._group is not None:
-                self._group.cancel_scope.cancel()
+            self._way.interrupt()
 
     def check(self, now_ns: int) -> int | None:
         """Enforces the deadlines, and sees to it that a silent stream is heard of; the gateway's wheel calls it."""
@@ -117,6 +124,23 @@ class Exchange:
                 return now_ns + 1
             next_ns = min(next_ns, deadline.due_ns)
         return next_ns
+
+    def _do_beside(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Does something while the answer passes, and not beyond that."""
+        task = self._services.spawn(self._guarded(work), name)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """Something beside the way through has failed."""
+        self._fail(error)
+        self._way.interrupt()
 
     # The way through
 
@@ -226,7 +250,7 @@ class Exchange:
             await self._passage.put(synthesis.opening)
         started_ns = time.perf_counter_ns()
         for due_s, data in synthesis.pieces(answer, self._services.settings.pace):
-            await anyio.sleep(max(0.0, due_s - (time.perf_counter_ns() - started_ns) / 1e9))
+            await asyncio.sleep(max(0.0, due_s - (time.perf_counter_ns() - started_ns) / 1e9))
             await self._passage.put(data)
         self._end(Outcome.COMPLETE)
         self._is_said = True
@@ -259,18 +283,16 @@ class Exchange:
 
     def _speak(self, now_ns: int) -> int:
         """Opens the stream early, or sends a heartbeat, when it is time. Says when it is time next."""
-        down, group, next_ns = self._down, self._group, now_ns + _AT_LATEST_NS
-        if group is None:
-            return next_ns
+        down, next_ns = self._down, now_ns + _AT_LATEST_NS
         if self._early_at_ns is not None and not down.is_committed:
             if now_ns >= self._early_at_ns:
-                group.start_soon(self._open_early, name="tailrace-early-commit")
+                self._do_beside(self._open_early(), "tailrace-early-commit")
             return max(self._early_at_ns, now_ns + 1)
         due_ns = down.heartbeat_due_ns
         if due_ns is None:
             return next_ns
         if now_ns >= due_ns and down.may_speak:
-            group.start_soon(down.beat, name="tailrace-heartbeat")
+            self._do_beside(down.beat(), "tailrace-heartbeat")
         return max(due_ns, now_ns + min(_RETRY_NS, down.every_ns))
 
     async def _start(self, status: int, fields: Iterable[tuple[str, str]], *, is_stream: bool) -> None:

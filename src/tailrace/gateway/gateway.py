@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from tailrace.gateway.detection import StreamingMemory
 from tailrace.gateway.downstream import send_refusal
 from tailrace.gateway.exchange import Exchange
 from tailrace.gateway.keys import Key, Keys
-from tailrace.gateway.refusal import Receive, Refusal, Scope, Send, answer
+from tailrace.gateway.refusal import Receive, Refusal, Scope, Send, Write, answer
 from tailrace.gateway.report import Observer
 from tailrace.gateway.request import (
     ClientLeftError,
@@ -45,6 +45,8 @@ ENDPOINTS = frozenset({
 MODELS = "/v1/models"
 API = "/v1/"
 RELAY = "/relay/"
+WRITE = "tailrace.write"
+"""The extension of ASGI with which a server lets a chunk be written without a task; see `Write`."""
 
 _CLOSE_S = 1.0
 
@@ -70,7 +72,8 @@ class Gateway:
         self._allowance = Allowance(settings.limits_url)
         self._wheel = Wheel(time.perf_counter_ns())
         self._breakers = {upstream.name: Breaker(settings.breaker) for upstream in upstreams}
-        self._services = Services(settings, library, self._wheel, memory, self._breakers, observers)
+        self._services = Services(settings, library, self._wheel, memory, self._breakers, observers, self._spawn)
+        self._tasks: asyncio.TaskGroup | None = None
         self._active: set[Exchange] = set()
 
     @property
@@ -91,6 +94,7 @@ class Gateway:
     async def running(self) -> AsyncIterator[None]:
         """Keeps the deadlines while it is entered; on leaving, waits for the tapes of cancelled exchanges."""
         async with asyncio.TaskGroup() as group:
+            self._tasks = group
             ticking = group.create_task(self._wheel.turn(), name="tailrace-deadlines")
             try:
                 yield
@@ -126,12 +130,12 @@ class Gateway:
                 request = with_body_fields(request)
                 request, targets = await self._resolved(request)
             if key is None:
-                await self._exchange(request, targets, receive, send, started_ns)
+                await self._exchange(request, targets, scope, receive, send, started_ns)
             else:
                 targets = _allowed(targets, key, self.catalogue.route(request.model))
                 with self._allowance.slot(key):
                     await self._allowance.admit(key)
-                    await self._exchange(request, targets, receive, send, started_ns)
+                    await self._exchange(request, targets, scope, receive, send, started_ns)
         except Refusal as refusal:
             await self._refuse(send, request, refusal)
         except ClientLeftError:
@@ -142,6 +146,10 @@ class Gateway:
         for exchange in list(self._active):
             exchange.stop(Outcome.STOPPED, Refusal(503, "shutting_down", "Tailrace is shutting down", "server_error"))
 
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        assert self._tasks is not None, "an exchange outside `running`"
+        return self._tasks.create_task(work, name=name)
+
     def _key(self, request: Request) -> Key | None:
         """Who asks; None where everybody may. Raises `Refusal` (401)."""
         if self._keys is None or not self._keys.are_configured:
@@ -149,9 +157,16 @@ class Gateway:
         return self._keys.check(request.headers)
 
     async def _exchange(
-        self, request: Request, targets: Sequence[Target], receive: Receive, send: Send, started_ns: int
+        self,
+        request: Request,
+        targets: Sequence[Target],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        started_ns: int,
     ) -> None:
-        exchange = Exchange(request, targets, self._services, send, started_ns)
+        write: Write | None = scope.get("extensions", {}).get(WRITE)
+        exchange = Exchange(request, targets, self._services, send, write, started_ns)
         self._active.add(exchange)
         try:
             await exchange.run(receive)

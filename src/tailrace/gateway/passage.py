@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from tailrace.client.transport import READ_ERRORS, Response, broken
 from tailrace.gateway.attempts import Opened
 from tailrace.gateway.conversion import MAX_WHOLE_BYTES, too_large
 from tailrace.gateway.deadlines import Moments
 from tailrace.gateway.downstream import Downstream
-from tailrace.gateway.refusal import Refusal
+from tailrace.gateway.refusal import Refusal, Write
 from tailrace.gateway.report import GAP_BUCKETS
 from tailrace.sse.boundary import without_byte_order_mark
 from tailrace.tape import Origin, Recording
@@ -22,7 +22,9 @@ _LAST_GAP = GAP_BUCKETS - 1
 class Passage:
     """Of one exchange."""
 
-    def __init__(self, down: Downstream, recording: Recording | None, moments: Moments) -> None:
+    def __init__(
+        self, down: Downstream, recording: Recording | None, moments: Moments, failed: Callable[[Exception], None]
+    ) -> None:
         self.is_stopped = False
         """Set to end the passage: where there is always something to read, a cancellation does not get in."""
         self.gaps = [0] * GAP_BUCKETS
@@ -33,37 +35,71 @@ class Passage:
         self._down = down
         self._recording = recording
         self._moments = moments
+        self._failed = failed
+        """Hears of a failure where nobody could catch it."""
 
     async def pump(self, response: Response) -> None:
-        """The hot loop: per chunk one read, one send, one append, and a look at the last bytes."""
-        down, recording, moments, gaps = self._down, self._recording, self._moments, self.gaps
-        read, send, clock, watch = response.read, down.send, time.perf_counter_ns, moments.watch
-        last_ns = 0
-        size = 0
+        """The hot loop: per chunk one read, one write, one append, and a look at the last bytes.
+
+        Where the server can write at once, a chunk goes from one connection to the other without this task being woken
+        for it; then this one only waits for the end, and for a client that is slower than the upstream.
+        """
+        down, passed = self._down, self._noting()
+        read, send, clock = response.read, down.send, time.perf_counter_ns
+        if down.write is not None:
+            response.sink = self._sink(down.write, passed)
         try:
             while chunk := await read():
                 if self.is_stopped:
                     return
-                moments.read_at_ns = down.sent_at_ns = now_ns = clock()
+                now_ns = clock()
                 if down.beating is not None:
                     await down.beating.wait()
                 down.is_sending = True
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 down.is_sending = False
-                if watch is not None:
-                    watch.feed(chunk, now_ns)  # at once: where an error may be put in has to be known at any time
-                if recording is not None:
-                    recording.write(chunk, now_ns)
-                if last_ns:
-                    gaps[min((now_ns - last_ns >> _GAP_SHIFT).bit_length(), _LAST_GAP)] += 1
-                else:
-                    moments.first_byte_at_ns = moments.first_byte_at_ns or now_ns
-                    self.chunk_count += 1
-                last_ns = now_ns
-                size += len(chunk)
+                passed(chunk, now_ns)
         finally:
-            self.chunk_count += sum(gaps)
-            self.byte_count += size
+            response.sink = None
+
+    def _sink(self, write: Write, passed: Callable[[bytes, int], None]) -> Callable[[bytes], bool]:
+        down, clock = self._down, time.perf_counter_ns
+
+        def push(chunk: bytes) -> bool:
+            now_ns = clock()
+            if down.is_sending or down.beating is not None or self.is_stopped or not write(chunk):
+                return False
+            try:
+                passed(chunk, now_ns)
+            except Exception as error:  # this is called by a connection, which has nothing to do with it
+                self._failed(error)
+            return True
+
+        return push
+
+    def _noting(self) -> Callable[[bytes, int], None]:
+        """What is done with a chunk when the client has it."""
+        down, moments, gaps = self._down, self._moments, self.gaps
+        record = None if self._recording is None else self._recording.write
+        feed = None if moments.watch is None else moments.watch.feed
+        last_ns = 0
+
+        def passed(chunk: bytes, now_ns: int) -> None:
+            nonlocal last_ns
+            moments.read_at_ns = down.sent_at_ns = now_ns
+            if feed is not None:
+                feed(chunk, now_ns)
+            if record is not None:
+                record(chunk, now_ns)
+            self.chunk_count += 1
+            self.byte_count += len(chunk)
+            if last_ns:
+                gaps[min((now_ns - last_ns >> _GAP_SHIFT).bit_length(), _LAST_GAP)] += 1
+            else:
+                moments.first_byte_at_ns = moments.first_byte_at_ns or now_ns
+            last_ns = now_ns
+
+        return passed
 
     async def pass_held(self, held: Iterable[tuple[int, bytes]]) -> None:
         """Sends what was read, and looked at, before it was clear that it would be passed on."""

@@ -10,6 +10,8 @@ Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Write = Callable[[bytes], bool]
+"""Writes a piece of the body at once, or says that it cannot: an extension of Tailrace's own server."""
 
 
 WWW_AUTHENTICATE = {"www-authenticate": "Bearer"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
 from tailrace.gateway.breaker import Breaker
@@ -23,3 +24,5 @@ class Services:
     memory: StreamingMemory
     breakers: Mapping[str, Breaker]
     observers: Sequence[Observer]
+    spawn: Callable[[Coroutine[None, None, None], str], asyncio.Task[None]]
+    """Runs something beside, as a task with a name that the gateway owns. It must not raise."""

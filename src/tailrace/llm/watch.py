@@ -18,7 +18,7 @@ from tailrace.sse import Boundary, Decoder, Event
 MAX_HELD_BYTES = 16 * 1024 * 1024
 """What is held of an event that comes in pieces; a longer one is taken for one that is not the end."""
 
-LOOK_S = 0.25
+LOOK_S = 1.0
 """How exactly it is known when the last event came that shows that the model works."""
 
 MAX_SOUGHT_EVENTS = 2000
@@ -31,6 +31,8 @@ _BLANK_LINES = (b"\n\n", b"\n\r", b"\r\r")
 """One of these is in every pair of line ends, and only there: LF, CR or CRLF, and then again."""
 
 
+_USUAL_CHUNKS = 16
+_USUAL_BYTES = 4096
 _FIELD_NAME_BYTES = len(b"retry")
 _INFLATED = frozenset({"deflate", "gzip", "x-gzip"})
 _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
@@ -52,14 +54,16 @@ class StreamWatch:
         """When the first text came; None also when it is not among the first `MAX_SOUGHT_EVENTS` events."""
         self.first_payload: Object | None = None
         """The first event's JSON: it has the id and the model that all have."""
-        self.has_field_lines = False
-        """Whether there may have been an `id` or `retry` line. After one, a comment must not end with a blank line:
-        openai-python 3.51 and others take that for the end of an event without data."""
+        self._has_field_lines = False
         self._dialect = dialect
         self._seeker: DecoderLike | None = None
         self._sought = 0
         self._look_at_ns = 0
         self._last_chunk = self._before_last = b""
+        self._usual: list[bytes] = []
+        """Chunks of whole events that have not been searched yet: several at once cost less."""
+        self._is_usual = False
+        """Whether the last chunk ended with an event, and nothing is held."""
         self._line = b""
         """The end of a line that came in part: the name of its field may be in pieces."""
         self._markers = dialect.markers
@@ -73,12 +77,21 @@ class StreamWatch:
     @property
     def between_events(self) -> bool:
         """Whether an event may be put in here without breaking one of the upstream's."""
+        self._catch_up()
         return self._boundary.between_events
 
     @property
     def final(self) -> Final | None:
         """The stream's own end, if it has come; an error that it said before its end is kept."""
+        self._catch_up()
         return self._final
+
+    @property
+    def has_field_lines(self) -> bool:
+        """Whether there may have been an `id` or `retry` line. After one, a comment must not end with a blank line:
+        openai-python 3.51 and others take that for the end of an event without data."""
+        self._catch_up()
+        return self._has_field_lines
 
     @property
     def last_payloads(self) -> list[Object]:
@@ -91,10 +104,27 @@ class StreamWatch:
         if now_ns >= self._look_at_ns:
             self._seek(chunk, now_ns)
         self._before_last, self._last_chunk = self._last_chunk, chunk
-        if not self.has_field_lines:
-            line = self._line + chunk if self._line else chunk
-            self.has_field_lines = b"id:" in line or b"retry:" in line
-            self._line = b"" if chunk.endswith(b"\n") else line[-_FIELD_NAME_BYTES:]
+        if self._is_usual and chunk.endswith(b"\n\n") and len(chunk) <= _USUAL_BYTES:
+            self._usual.append(chunk)
+            if len(self._usual) == _USUAL_CHUNKS:
+                self._catch_up()
+            return
+        self._catch_up()
+        self._take(chunk)
+        self._is_usual = not self._held and chunk.endswith(b"\n\n")
+
+    def _catch_up(self) -> None:
+        """Looks at what has been put off."""
+        if self._usual:
+            chunks = b"".join(self._usual)
+            self._usual.clear()
+            self._take(chunks)
+
+    def _take(self, chunk: bytes) -> None:
+        if b"id:" in chunk or b"retry:" in chunk:
+            self._has_field_lines = True
+        elif self._line or not chunk.endswith(b"\n"):
+            self._join_line(chunk)
         self._boundary.feed(chunk)
         if not self._markers or not chunk:
             return
@@ -111,9 +141,17 @@ class StreamWatch:
 
     def close(self) -> None:
         """The stream has ended: an unfinished last event counts for the verdict, as clients read it."""
+        self._catch_up()
         if self._held and not self._is_skipping:
             self._look(b"".join(self._held))
         self._held, self._held_bytes = [], 0
+
+    def _join_line(self, chunk: bytes) -> None:
+        """Looks at the name of a field whose line comes in pieces."""
+        seam = self._line + chunk[: _FIELD_NAME_BYTES + 1]
+        if b"id:" in seam or b"retry:" in seam:
+            self._has_field_lines = True
+        self._line = b"" if chunk.endswith(b"\n") else (self._line + chunk[-_FIELD_NAME_BYTES:])[-_FIELD_NAME_BYTES:]
 
     def _seek(self, chunk: bytes, now_ns: int) -> None:
         """Looks for work: in all events up to the first content, then, from time to time, up to the next one."""
