@@ -1,6 +1,6 @@
 """LiteLLM as a client. Reads one request a line from stdin, as JSON, and writes what it heard, one line each.
 
-Run by tests/e2e/readers.py in the environment that `make test` makes in .clients/.
+Run by tests/e2e/client_process.py in the environment that `make test` makes in .clients/.
 """
 
 from __future__ import annotations

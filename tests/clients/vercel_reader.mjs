@@ -1,5 +1,5 @@
 // The Vercel AI SDK as a client. Reads one request a line from stdin, as JSON, and writes what it heard, one line each.
-// Run by tests/e2e/readers.py with the packages that `make test` installs beside this file.
+// Run by tests/e2e/client_process.py with the packages that `make test` installs beside this file.
 
 import { createInterface } from 'node:readline'
 import { createAnthropic } from '@ai-sdk/anthropic'

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from e2e.readers import PROCESSES
+from e2e.client_process import PROCESSES
 from support.server import Server, environment
 from tailrace.errors import ConfigError
 from tailrace.gateway.local import default_weights

@@ -1,20 +1,10 @@
-"""The clients that people have, each behind one function: it asks, reads to the end, and says what it heard.
-
-The ones in Python of this environment are called here. LiteLLM and the Vercel AI SDK are processes of their own,
-started once, that take a request a line: `tests/clients/`.
-"""
+"""The clients that people have, each behind one function: it asks, reads to the end, and says what it heard."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import queue
-import shutil
-import subprocess
-import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -24,65 +14,9 @@ from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 
-from e2e.scenes import Heard, Json
-from support.upstream import PATIENCE_S
-
-ROOT = Path(__file__).resolve().parents[2]
-CLIENTS = ROOT / "tests/clients"
-LITELLM_PYTHON = ROOT / ".clients/venv/bin/python"
-WEATHER: Json = {
-    "type": "object",
-    "properties": {"city": {"type": "string"}},
-    "required": ["city"],
-    "additionalProperties": False,
-}
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What a client is told to ask for."""
-
-    api: str
-    """`chat`, `responses` or `messages`."""
-    url: str
-    model: str
-    session: str = "none"
-    question: str = "What is the weather in Oslo and T\u00f8yen?"
-    stream: bool = True
-    has_tools: bool = False
-    choices: int = 1
-    max_tokens: int = 400
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"x-tailrace-session": self.session}
-
-    @property
-    def messages(self) -> Any:
-        return [{"role": "user", "content": self.question}]
-
-    @property
-    def tools(self) -> list[Json]:
-        """In the shape of chat completions."""
-        function = {"name": "weather", "description": "The weather now.", "parameters": WEATHER, "strict": True}
-        return [{"type": "function", "function": function}] if self.has_tools else []
-
-    @property
-    def as_json(self) -> Json:
-        """For a client that is another process."""
-        names = ("api", "url", "model", "question", "stream", "max_tokens", "headers", "tools")
-        return {name: getattr(self, name) for name in names}
-
-
-class ClientFailed(Exception):
-    """A client in another process raised. `kind` is its exception's name, `status` the HTTP status if it has one."""
-
-    def __init__(self, kind: str, status: int | None, message: str) -> None:
-        super().__init__(f"{kind} ({status}): {message}")
-        self.kind = kind
-        self.status = status
-        self.message = message
-
+from e2e.ask import Ask
+from e2e.client_process import LITELLM, VERCEL, ClientProcess
+from e2e.scenes import Heard
 
 Reader = Callable[[Ask], Heard]
 
@@ -324,100 +258,6 @@ def anthropic_async_whole(ask: Ask) -> Heard:
 
 async def gathered(items: AsyncIterable[Any]) -> list[Any]:
     return [item async for item in items]
-
-
-# Clients in processes of their own
-
-
-@dataclass(eq=False)
-class ClientProcess:
-    """A client that takes a request a line and answers with what it heard, a line."""
-
-    name: str
-    command: list[str]
-    needs: list[Path]
-    """What has to be there for it to run."""
-    _process: subprocess.Popen[str] | None = None
-    _readers: list[threading.Thread] = field(default_factory=list)
-    _lines: queue.Queue[str] = field(default_factory=queue.Queue)
-    _said: list[str] = field(default_factory=list)
-
-    @property
-    def missing(self) -> str | None:
-        """Why it cannot be run here."""
-        absent = [path.relative_to(ROOT).as_posix() for path in self.needs if not path.exists()]
-        if shutil.which(self.command[0]) is None:
-            absent.insert(0, Path(self.command[0]).name)
-        return f"{self.name} is not installed (no {absent[0]}): make test installs it" if absent else None
-
-    def __call__(self, ask: Ask) -> Heard:
-        """What it heard. Raises `ClientFailed` with what it raised."""
-        process = self._process or self._start()
-        assert process.stdin is not None
-        try:
-            process.stdin.write(json.dumps(ask.as_json) + "\n")
-            process.stdin.flush()
-            line = self._lines.get(timeout=3 * PATIENCE_S)
-        except (BrokenPipeError, queue.Empty):
-            line = ""
-        if not line:
-            self.close()  # the next test starts another
-            pytest.fail(f"{self.name} does not answer: {''.join(self._said)}")
-        answer = json.loads(line)
-        if error := answer.get("error"):
-            raise ClientFailed(error["kind"], error["status"], error["message"])
-        calls = [(name, given) for name, given in answer["calls"]]
-        return Heard(**{**answer, "calls": calls, "usage": tuple(answer["usage"])})
-
-    def close(self) -> None:
-        """Ends it, if it runs."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            for reader in self._readers:
-                reader.join()
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                if pipe is not None:
-                    pipe.close()
-
-    def _start(self) -> subprocess.Popen[str]:
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            self.command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, encoding="utf-8", cwd=CLIENTS
-        )
-        self._process, self._lines, self._said = process, queue.Queue(), []
-        self._readers = [
-            threading.Thread(target=target, name=f"{self.name}-reader", args=(process,), daemon=True)
-            for target in (self._read_answers, self._read_complaints)
-        ]
-        for reader in self._readers:
-            reader.start()
-        return process
-
-    def _read_answers(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("{"):
-                self._lines.put(line)
-            else:
-                self._said.append(line)
-        self._lines.put("")
-
-    def _read_complaints(self, process: subprocess.Popen[str]) -> None:
-        assert process.stderr is not None
-        self._said.extend(process.stderr)
-
-
-LITELLM = ClientProcess(
-    "litellm",
-    [str(LITELLM_PYTHON), str(CLIENTS / "litellm_reader.py")],
-    [LITELLM_PYTHON, ROOT / ".clients/.python"],
-)
-VERCEL = ClientProcess(
-    "the Vercel AI SDK", ["node", str(CLIENTS / "vercel_reader.mjs")], [CLIENTS / "node_modules/ai/package.json"]
-)
-PROCESSES = (LITELLM, VERCEL)
 
 
 def skip_if_missing(reader: Reader) -> None:

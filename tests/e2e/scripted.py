@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from e2e.readers import Ask
+from e2e.ask import Ask
 from e2e.scenes import Scene
 from support.server import Server, write_config
 from support.upstream import PATIENCE_S, Call, Step

@@ -13,17 +13,9 @@ import httpx2
 import openai
 import pytest
 
-from e2e.readers import (
-    LITELLM,
-    READERS,
-    VERCEL,
-    WHOLE_READERS,
-    Ask,
-    ClientFailed,
-    Reader,
-    openai_client,
-    skip_if_missing,
-)
+from e2e.ask import Ask
+from e2e.client_process import LITELLM, VERCEL, ClientFailed
+from e2e.readers import READERS, WHOLE_READERS, Reader, openai_client, skip_if_missing
 from e2e.scenes import SCENES, sse
 from e2e.scripted import asking, configured
 from support.server import Server

@@ -14,7 +14,8 @@ import openai
 import pytest
 from openai.types.responses import ResponseTextDeltaEvent
 
-from e2e.readers import READERS, WHOLE_READERS, Ask, Reader, skip_if_missing
+from e2e.ask import Ask
+from e2e.readers import READERS, WHOLE_READERS, Reader, skip_if_missing
 from tailrace.llm import named
 from tailrace.llm.codec import load_object
 from tailrace.sse import Decoder

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from e2e.readers import READERS, WHOLE_READERS, ClientProcess, Reader, anthropic_message, skip_if_missing
+from e2e.client_process import ClientProcess
+from e2e.readers import READERS, WHOLE_READERS, Reader, anthropic_message, skip_if_missing
 from e2e.scenes import SCENES, Scene
 from e2e.scripted import asking, configured, is_beat, until_beaten
 from support.server import Server

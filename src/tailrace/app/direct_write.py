@@ -10,8 +10,7 @@ from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-EXTENSION = "tailrace.write"
-"""In the scope's `extensions`: takes a piece of the body, and says whether it was written."""
+from tailrace.gateway.gateway import WRITE
 
 
 class DirectWrite(HttpToolsProtocol):
@@ -21,7 +20,7 @@ class DirectWrite(HttpToolsProtocol):
         super().on_headers_complete()
         cycle = self.cycle
         if cycle is not None and cycle.scope is self.scope:
-            extensions: dict[str, object] = {EXTENSION: _writer(cycle)}
+            extensions: dict[str, object] = {WRITE: _writer(cycle)}
             cycle.scope["extensions"] = extensions  # type: ignore[typeddict-item] # a value may be anything
 
 

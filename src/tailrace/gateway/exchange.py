@@ -13,11 +13,12 @@ import time
 from collections.abc import Coroutine, Iterable, Sequence
 
 from tailrace.client.transport import READ_ERRORS, broken
-from tailrace.gateway import conversion, headers
+from tailrace.gateway import conversion, ending, headers
 from tailrace.gateway.adapter import Whole
 from tailrace.gateway.attempts import Attempts, Failure, Opened, Way
 from tailrace.gateway.deadlines import Moments, running
 from tailrace.gateway.downstream import Downstream, send_refusal
+from tailrace.gateway.ending import Ending
 from tailrace.gateway.interrupt import Interruptible
 from tailrace.gateway.passage import Passage
 from tailrace.gateway.refusal import Receive, Refusal, Send, Write
@@ -30,8 +31,6 @@ from tailrace.tape import Kind, Outcome, Recording, ResponseHead
 
 HEAD_ON_DISK_S = 0.05
 """How long dialling waits for the tape's head to be in the library. It does not wait for one that cannot be written."""
-
-Ending = tuple[Outcome, Refusal | None]
 
 _AT_LATEST_NS = 60_000_000_000
 _RETRY_NS = 500_000_000
@@ -75,12 +74,7 @@ class Exchange:
         self._way = Interruptible()
         """All that is done until the ending is known."""
         self._beside: set[asyncio.Task[None]] = set()
-        self._outcome: Outcome | None = None
-        self._error: Refusal | None = None
-        self._is_said = False
-        """Whether the client has been told the ending, by the upstream's own bytes or by a whole answer."""
-        self._note: str | None = None
-        """What the tape says to an ending that is no error."""
+        self._ending: Ending | None = None
 
     async def run(self, receive: Receive) -> None:
         """Relays until the end, whichever it is, and tells the client what can still be told."""
@@ -102,14 +96,14 @@ class Exchange:
 
     def stop(self, outcome: Outcome, error: Refusal | None = None) -> None:
         """Ends the exchange in whatever phase it is. The first reason counts, and the stream's own end before all."""
-        if self._outcome is None:
-            self._end(outcome, error)
+        if self._ending is None:
+            self._end(Ending(outcome, error))
             self._passage.is_stopped = True
             self._way.interrupt()
 
     def check(self, now_ns: int) -> int | None:
         """Enforces the deadlines, and sees to it that a silent stream is heard of; the gateway's wheel calls it."""
-        if self._outcome is not None:
+        if self._ending is not None:
             return None
         if self._down.is_sending:
             self._moments.were_held_up(now_ns)
@@ -160,14 +154,14 @@ class Exchange:
             self._wake_soon()
             opened = await self._attempts.open()
         except Refusal as refusal:
-            self._end(Outcome.STOPPED, refusal)
+            self._end(Ending(Outcome.STOPPED, refusal))
         except Failure as failure:
-            self._end(failure.outcome, failure.refusal)
+            self._end(Ending(failure.outcome, failure.refusal))
         else:
             try:
                 await self._pass_on(opened)
             except READ_ERRORS as error:
-                self._end(Outcome.TRUNCATED, _truncated(str(broken(error))))
+                self._end(Ending(Outcome.TRUNCATED, ending.truncated(str(broken(error)))))
             finally:
                 opened.response.close()
 
@@ -196,7 +190,7 @@ class Exchange:
         self._down.watch = opened.watch
         await self._passage.pass_held(held)
         await self._passage.pump(opened.response)
-        self._end_of_body()
+        self._end(ending.of_body(opened.watch, self._request.dialect, self._down.status, opened.target.upstream.name))
 
     async def _convert(self, opened: Opened) -> None:
         """Gathers the answer, and gives it to the client in the form that it asked for."""
@@ -206,7 +200,8 @@ class Exchange:
             whole = self._whole(opened, body)
         except Refusal as refusal:
             self._respond(opened, Kind.STREAM if self._down.is_committed else Kind.NORMAL)
-            self._end(Outcome.TRUNCATED if refusal.code == "upstream_truncated" else Outcome.UPSTREAM_ERROR, refusal)
+            is_cut = refusal.code == "upstream_truncated"
+            self._end(Ending(Outcome.TRUNCATED if is_cut else Outcome.UPSTREAM_ERROR, refusal))
             return
         error = conversion.error_in(whole, opened.target.upstream.name)
         self._answer = [load_object(whole.body) or {}]
@@ -214,13 +209,12 @@ class Exchange:
             await self._pace(opened, self._answer[0])
         elif error is not None and (self._down.is_committed or whole.status < 400):
             self._respond(opened, Kind.STREAM if self._down.is_committed else Kind.NORMAL)
-            self._end(Outcome.UPSTREAM_ERROR, error)
+            self._end(Ending(Outcome.UPSTREAM_ERROR, error))
         else:
             self._respond(opened, Kind.NORMAL)
             await self._start(whole.status, whole.headers, is_stream=False)
             await self._passage.put(whole.body)
-            self._end(*self._by_status())
-            self._is_said = True
+            self._end(ending.by_status(whole.status))
 
     def _whole(self, opened: Opened, body: bytes) -> Whole:
         """The answer as the client's API would give it in one piece. Raises `Refusal` for a stream that failed."""
@@ -229,7 +223,7 @@ class Exchange:
             final = opened.watch.final
             if final is None:
                 message = f"{opened.target.upstream.name} ended the stream without its terminal event"
-                raise _truncated(message)
+                raise ending.truncated(message)
             if final.error is not None:
                 raise Refusal(502, "upstream_error", final.error, "upstream_error")
             return conversion.folded(self._request.dialect, body)
@@ -252,8 +246,7 @@ class Exchange:
         for due_s, data in synthesis.pieces(answer, self._services.settings.pace):
             await asyncio.sleep(max(0.0, due_s - (time.perf_counter_ns() - started_ns) / 1e9))
             await self._passage.put(data)
-        self._end(Outcome.COMPLETE)
-        self._is_said = True
+        self._end(ending.by_status(200))
 
     # What Tailrace itself says
 
@@ -310,72 +303,30 @@ class Exchange:
 
     async def _tell(self) -> None:
         """Ends the answer: as the upstream did, or with an error that is not the upstream's own."""
-        error, down = self._error, self._down
-        if self._outcome is Outcome.CLIENT_GONE:
+        end, down = self._ending, self._down
+        if end is None or end.outcome is Outcome.CLIENT_GONE:
             return
+        refusal = end.refusal
         if not down.is_committed:
-            if error is not None:
-                down.status = error.status
-                await send_refusal(down.send, error, self._request.dialect, self._recording)
-        elif self._is_said or (error is not None and await down.tell(error.message, error.kind, error.code)):
+            if refusal is not None:
+                down.status = refusal.status
+                await send_refusal(down.send, refusal, self._request.dialect, self._recording)
+        elif end.is_told or (refusal is not None and await down.tell(refusal.message, refusal.kind, refusal.code)):
             await down.finish()
         # Else the answer is left unfinished, and the server breaks the connection: in the middle of an event, or of
         # a body, that is the only sign that cannot be taken for the end.
 
     # Endings
 
-    def _end(self, outcome: Outcome, error: Refusal | None = None) -> None:
+    def _end(self, end: Ending) -> None:
         """Sets the ending, if there is none yet. What the stream has said itself comes before what is given."""
-        if self._outcome is None:
-            said = self._said()
-            self._is_said = said is not None
-            self._outcome, self._error = said or (outcome, error)
+        if self._ending is None:
+            self._ending = ending.said(self._down.watch, self._down.status) or end
 
     def _fail(self, error: Exception) -> None:
         logger.error("an exchange with %s failed", self._upstream_name(), exc_info=error)
         message = f"Tailrace itself failed ({type(error).__name__}); its log says where"
-        self._end(Outcome.STOPPED, Refusal(500, "internal_error", message, "server_error"))
-
-    def _said(self) -> Ending | None:
-        """The end that the client has seen in the upstream's own bytes; what happens to the connection then matters
-        no more."""
-        watch = self._down.watch
-        if watch is None:
-            return None
-        watch.close()
-        final = watch.final
-        if final is None:
-            return None
-        if final.error is not None:
-            return Outcome.UPSTREAM_ERROR, Refusal(502, "upstream_error", final.error, "upstream_error")
-        return self._by_status()
-
-    def _by_status(self) -> Ending:
-        """The end of an answer that is whole."""
-        status = self._down.status
-        if status < 400:
-            return Outcome.COMPLETE, None
-        return Outcome.UPSTREAM_ERROR, Refusal(
-            status, "upstream_error", f"the upstream answered {status}", "upstream_error"
-        )
-
-    def _end_of_body(self) -> None:
-        """The body is whole. That is the end, but for a stream that should have said so."""
-        watch = self._down.watch
-        if self._outcome is not None:
-            return  # it was stopped before
-        if watch is None or not self._request.dialect.markers or self._down.status >= 400:
-            self._end(*self._by_status())
-            self._is_said = True
-        elif watch.is_blind:
-            self._end(Outcome.COMPLETE)
-            self._is_said = True
-            if watch.final is None:
-                self._note = "whether it said its end cannot be seen in its content coding; its body came whole"
-        else:
-            self._end(
-                Outcome.TRUNCATED, _truncated(f"{self._upstream_name()} ended the stream without its terminal event")
-            )
+        self._end(Ending(Outcome.STOPPED, Refusal(500, "internal_error", message, "server_error")))
 
     def _respond(self, opened: Opened, kind: Kind) -> None:
         self._report.kind = kind
@@ -387,17 +338,17 @@ class Exchange:
 
     def _close(self) -> None:
         self._services.wheel.remove(self)
-        outcome, error = self._outcome or Outcome.STOPPED, self._error
+        end = self._ending or Ending(Outcome.STOPPED)
         if self._recording is not None:
             self._down.record_head()
-            self._recording.close(outcome, error.message if error is not None else self._note)
-        self._fill_report(outcome, error)
+            self._recording.close(end.outcome, end.line)
+        self._fill_report(end)
         for observer in self._services.observers:
             observer.ended(self._report)
 
-    def _fill_report(self, outcome: Outcome, error: Refusal | None) -> None:
+    def _fill_report(self, end: Ending) -> None:
         report, passage, watch = self._report, self._passage, self._moments.watch
-        report.close(outcome, error, self._moments, time.perf_counter_ns())
+        report.close(end.outcome, end.refusal, self._moments, time.perf_counter_ns())
         report.upstream = self._upstream_name() if self._attempts.count else None
         report.attempt_count, report.status = self._attempts.count, self._down.status
         report.heartbeat_count, report.gaps = self._down.heartbeat_count, passage.gaps
@@ -413,7 +364,3 @@ class Exchange:
 
     def _trace(self) -> str | None:
         return None if self._recording is None else self._recording.id
-
-
-def _truncated(message: str) -> Refusal:
-    return Refusal(502, "upstream_truncated", message, "upstream_error")
