@@ -222,8 +222,8 @@ async def test_all_models_are_asked_when_that_is_wished(checked: Checked, upstre
             Ability.WHOLE_ONLY,
         ),
         (STREAM, refusal("stream must be true"), Verdict.OK, "; stream only: stream must be true", Ability.STREAM_ONLY),
-        (STREAM, STREAM, Verdict.OK, "; streams also where one answer was asked for", None),
-        (STREAM, refusal("no", 500), Verdict.WARN, "; asked for one answer: 500, no", None),
+        (STREAM, STREAM, Verdict.OK, "; streams also where one answer was asked for", Ability.STREAMS),
+        (STREAM, refusal("no", 500), Verdict.WARN, "; asked for one answer: 500, no", Ability.STREAMS),
         (refusal("no", 500), WHOLE, Verdict.WARN, "asked for a stream: 500, no; one answer after ", None),
         (refusal("no", 500), refusal("no", 500), Verdict.FAIL, "asked for a stream: 500, no", None),
         (

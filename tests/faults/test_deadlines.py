@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from faults.given import CHAT, STREAMS, delivered, delta, error, payloads, recorded, spoken, told, typed, whole
+from support.client import chat_body
 from support.server import Server
 from support.upstream import (
     DONE,
@@ -40,38 +41,42 @@ def noisy(noise: bytes, seconds: float = 6) -> list[Step]:
     return [step for tick in range(int(seconds * 10)) for step in (at(tick / 10), send(chunk(noise)))]
 
 
-@pytest.mark.parametrize(("path", "noise"), NOISE.values(), ids=NOISE.keys())
-def test_noise_before_the_first_output_does_not_put_the_first_event_off(
-    hasty_server: Server, upstream: ScriptedUpstream, path: str, noise: bytes
-) -> None:
-    upstream.answer(send(STREAM_HEAD), *noisy(noise))
-
-    answer = hasty_server.chat(path=path)
-
-    assert b"first_event_timeout" in answer.read_all()
-    assert b"sent no event with any output in 0.8 s" in answer.body
-    assert answer.ended
-    upstream.next_call().wait_until_left()
-    assert hasty_server.outcome(answer.trace) is Outcome.TIMEOUT
-    assert delivered(hasty_server, answer.trace) == answer.body
-
-
 OUTPUT = {CHAT: event("a"), "/v1/messages": STREAMS["/v1/messages"][2], "/v1/responses": STREAMS["/v1/responses"][1]}
 
 
-@pytest.mark.parametrize(("path", "noise"), NOISE.values(), ids=NOISE.keys())
-def test_noise_after_output_does_not_hide_that_no_more_comes(
-    hasty_server: Server, upstream: ScriptedUpstream, path: str, noise: bytes
+@pytest.mark.parametrize(
+    ("has_begun", "code", "message"),
+    [
+        (False, b"first_event_timeout", b"sent no event with any output in 0.8 s"),
+        (True, b"event_idle_timeout", b"sent no event with any output for 0.5 s"),
+    ],
+    ids=["before the first output", "after output"],
+)
+def test_noise_does_not_hide_that_no_output_comes(
+    hasty_server: Server, upstream: ScriptedUpstream, code: bytes, message: bytes, *, has_begun: bool
 ) -> None:
-    upstream.answer(send(STREAM_HEAD), send(chunk(OUTPUT[path])), *noisy(noise))
+    """All kinds of it at once: each has to be waited for."""
+    clients, calls = {}, []
+    for name, (path, noise) in NOISE.items():
+        begun = [send(chunk(OUTPUT[path]))] if has_begun else []
+        upstream.answer(send(STREAM_HEAD), *begun, *noisy(noise))
+        client = hasty_server.client()
+        client.send(client.request_bytes("POST", path, chat_body()))
+        clients[name] = client
+        calls.append(upstream.next_call())
 
-    answer = hasty_server.chat(path=path)
-
-    assert b"event_idle_timeout" in answer.read_all()
-    assert b"sent no event with any output for 0.5 s" in answer.body
-    upstream.next_call().wait_until_left()
-    assert hasty_server.outcome(answer.trace) is Outcome.TIMEOUT
-    assert recorded(hasty_server, answer.trace)[Origin.UPSTREAM].startswith(OUTPUT[path] + noise)
+    for name, client in clients.items():
+        path, noise = NOISE[name]
+        answer = client.answer()
+        assert code in answer.read_all(), name
+        assert message in answer.body, name
+        assert answer.ended, name
+        assert hasty_server.outcome(answer.trace) is Outcome.TIMEOUT, name
+        assert delivered(hasty_server, answer.trace) == answer.body, name
+        begun_with = (OUTPUT[path] if has_begun else b"") + noise
+        assert recorded(hasty_server, answer.trace)[Origin.UPSTREAM].startswith(begun_with), name
+    for call in calls:
+        call.wait_until_left()
 
 
 def test_our_own_heartbeats_keep_nothing_alive(hasty_server: Server, upstream: ScriptedUpstream) -> None:
@@ -90,7 +95,7 @@ def test_our_own_heartbeats_keep_nothing_alive(hasty_server: Server, upstream: S
 def test_output_of_any_kind_keeps_a_stream_alive(
     hasty_server: Server, upstream: ScriptedUpstream, fields: dict[str, object]
 ) -> None:
-    steps = [step for tick in range(8) for step in (at(tick * 0.2), send(chunk(delta(**fields))))]
+    steps = [step for tick in range(12) for step in (at(tick * 0.1), send(chunk(delta(**fields))))]
     upstream.answer(send(STREAM_HEAD), *steps, send(chunk(DONE) + END))
 
     answer = hasty_server.chat()

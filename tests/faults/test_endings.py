@@ -66,8 +66,9 @@ def test_a_stream_that_breaks_after_any_event_is_truncated_and_says_so(
     upstream.next_call().wait_until_finished()
 
 
-@pytest.mark.parametrize(("path", "place"), CUTS)
-def test_a_stream_that_stalls_after_any_event_is_ended_by_its_deadline(
+@pytest.mark.parametrize("place", [1, -1], ids=["the first", "the last but one"])
+@pytest.mark.parametrize("path", STREAMS)
+def test_a_stream_that_stalls_after_an_event_is_ended_by_its_deadline(
     impatient_server: Server, upstream: ScriptedUpstream, path: str, place: int
 ) -> None:
     begun = b"".join(STREAMS[path][:place])

@@ -72,7 +72,7 @@ def test_a_stream_whose_head_has_come_and_nothing_else_has_them_too(
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CR LF", "CR"])
-@pytest.mark.parametrize("place", [1, 10, -3, -2, -1])
+@pytest.mark.parametrize("place", [1, -2, -1])
 def test_none_is_put_into_an_event_that_comes_in_two_reads(
     beating_server: Server, upstream: ScriptedUpstream, place: int, line_end: bytes
 ) -> None:
@@ -87,7 +87,7 @@ def test_none_is_put_into_an_event_that_comes_in_two_reads(
     upstream.answer(send(STREAM_HEAD), wait(clock), send(chunk(DONE) + END))
     other = beating_server.chat()
 
-    read_until(other, COMMENT * 3)
+    read_until(other, COMMENT * 2)
     gate.open()
     clock.open()
 

@@ -29,10 +29,11 @@ from support.upstream import (
     wait,
 )
 from tailrace.client.transport import Transport
-from tailrace.gateway.attempts import MAX_HELD_BYTES, Attempts, Failure, Opened, Way, _retry_after_s
+from tailrace.gateway.attempts import MAX_HELD_BYTES, Attempts, Failure, Opened, Way
 from tailrace.gateway.breaker import Breaker
 from tailrace.gateway.deadlines import Moments
 from tailrace.gateway.detection import Ability, StreamingMemory
+from tailrace.gateway.headers import retry_after_s
 from tailrace.gateway.refusal import Refusal
 from tailrace.gateway.request import Request
 from tailrace.gateway.settings import BreakerSettings, Retry, Streaming
@@ -440,15 +441,15 @@ async def test_nobody_is_asked_again_who_asks_for_more_time_than_there_is(
     ],
 )
 def test_retry_after_is_seconds(value: str, expected: float | None) -> None:
-    assert _retry_after_s([("retry-after", value)]) == expected
+    assert retry_after_s([("retry-after", value)]) == expected
 
 
 def test_retry_after_may_be_a_date() -> None:
-    past = _retry_after_s([("Retry-After", "Wed, 21 Oct 2015 07:28:00 GMT")])
+    past = retry_after_s([("Retry-After", "Wed, 21 Oct 2015 07:28:00 GMT")])
 
     assert past is not None
     assert past < 0
-    assert _retry_after_s([]) is None
+    assert retry_after_s([]) is None
 
 
 @pytest.mark.parametrize("step", [cut(), send(b"rubbish\r\n\r\n")], ids=["cut", "not HTTP"])

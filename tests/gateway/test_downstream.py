@@ -37,7 +37,7 @@ def library(tmp_path: Path) -> Iterator[Library]:
 
 
 def downstream(client: Client, dialect: Any = CHAT, recording: Recording | None = None, **heartbeat: Any) -> Downstream:
-    return Downstream(client.send, dialect, recording, Heartbeat.model_validate(heartbeat))
+    return Downstream(client.send, None, dialect, recording, Heartbeat.model_validate(heartbeat))
 
 
 async def started(client: Client, *fed: bytes, dialect: Any = CHAT, **heartbeat: Any) -> Downstream:

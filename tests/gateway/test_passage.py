@@ -17,7 +17,7 @@ from tailrace.gateway.attempts import Opened, Way
 from tailrace.gateway.deadlines import Moments
 from tailrace.gateway.downstream import Downstream
 from tailrace.gateway.passage import Passage
-from tailrace.gateway.refusal import Refusal
+from tailrace.gateway.refusal import Message, Refusal
 from tailrace.gateway.report import GAP_BUCKETS
 from tailrace.gateway.request import Request
 from tailrace.gateway.settings import Heartbeat
@@ -37,8 +37,9 @@ class Bench:
         self.client = Client()
         self.recording = recording
         self.moments = Moments(time.perf_counter_ns(), awaits_stream=True, watch=StreamWatch(CHAT))
-        self.down = Downstream(self.client.send, CHAT, recording, Heartbeat())
-        self.passage = Passage(self.down, recording, self.moments)
+        self.failures: list[Exception] = []
+        self.down = Downstream(self.client.send, None, CHAT, recording, Heartbeat())
+        self.passage = Passage(self.down, recording, self.moments, self.failures.append)
         self._far = HttpUpstream("far", upstream.url, transport)
         self._upstream = upstream
 
@@ -118,6 +119,116 @@ async def test_a_gap_is_counted_by_its_power_of_two(upstream: ScriptedUpstream, 
     (bucket,) = [number for number, count in enumerate(bench.passage.gaps) if count]
     assert 2 ** (19 + bucket) <= gap_ns < 2 ** (20 + bucket)
     assert len(bench.passage.gaps) == GAP_BUCKETS
+
+
+# Where the server can write at once
+
+
+async def test_a_chunk_that_can_be_written_at_once_wakes_nobody(
+    upstream: ScriptedUpstream, bench: Bench, library: Library
+) -> None:
+    written: list[bytes] = []
+    bench.down.write = lambda data: not written.append(data)
+    gate = upstream.gate()
+    opened = await bench.opened(
+        send(STREAM_HEAD), wait(gate), send(chunk(event("a"))), send(chunk(DONE) + b"0\r\n\r\n")
+    )
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(bench.passage.pump(opened.response), name="pump")
+        await asyncio.sleep(0)
+        gate.open()
+
+    assert b"".join(written) == event("a") + DONE
+    assert bench.client.messages == []
+    assert (bench.passage.chunk_count, bench.passage.byte_count) == (len(written), len(event("a") + DONE))
+    assert opened.response.sink is None
+    assert b"".join(data for _, data in recorded(library, bench.recording)) == event("a") + DONE
+
+
+async def test_what_cannot_be_written_at_once_is_sent_in_its_order(upstream: ScriptedUpstream, bench: Bench) -> None:
+    answers = iter([False, True, False])
+    taken: list[bytes] = []
+
+    def write(data: bytes) -> bool:
+        if not next(answers, True):
+            return False
+        taken.append(data)
+        return True
+
+    async def send_too(message: Message) -> None:
+        await asyncio.sleep(0)
+        taken.append(message["body"])
+
+    bench.down.write, bench.down.send = write, send_too
+    pieces = [event(str(number)) for number in range(20)]
+    opened = await bench.opened(send(STREAM_HEAD), *(send(chunk(piece)) for piece in pieces), send(b"0\r\n\r\n"))
+
+    await bench.passage.pump(opened.response)
+
+    assert b"".join(taken) == b"".join(pieces)
+
+
+async def test_nothing_overtakes_a_chunk_that_waits_for_a_heartbeat(upstream: ScriptedUpstream, bench: Bench) -> None:
+    taken: list[bytes] = []
+    is_taking, loop, gate = asyncio.Event(), asyncio.get_running_loop(), upstream.gate()
+    one, two = event("a"), event("b")
+    opened = await bench.opened(send(STREAM_HEAD), wait(gate), send(chunk(one)), stall())
+
+    def write(data: bytes) -> bool:
+        taken.append(data)
+        return True
+
+    def push() -> None:
+        """The next chunk comes right after the heartbeat, before the one that waits for it goes on."""
+        sink = opened.response.sink
+        assert sink is not None
+        if not sink(two):
+            opened.response.on_body(two)
+
+    async def slow(message: Message) -> None:
+        if message["body"].startswith(b":"):
+            await is_taking.wait()
+            loop.call_soon(push)
+        taken.append(message["body"])
+
+    bench.down.write, bench.down.send = write, slow
+    bench.down.is_committed = True
+    bench.down._is_event_stream = True
+    async with asyncio.TaskGroup() as group:
+        pumping = group.create_task(bench.passage.pump(opened.response), name="pump")
+        group.create_task(bench.down.beat(), name="beat")
+        await asyncio.sleep(0)
+        gate.open()
+        while not bench.down.is_sending:
+            await asyncio.sleep(0)
+        is_taking.set()
+        while len(b"".join(taken)) < len(b": keepalive\n\n" + one + two):
+            await asyncio.sleep(0)
+        pumping.cancel()
+
+    assert b"".join(taken) == b": keepalive\n\n" + one + two
+    opened.response.close()
+
+
+async def test_a_failure_behind_a_chunk_is_heard_of_and_does_not_hit_the_connection(
+    upstream: ScriptedUpstream, bench: Bench
+) -> None:
+    class Broken(StreamWatch):
+        def feed(self, chunk: bytes, now_ns: int) -> None:
+            raise ZeroDivisionError
+
+    bench.down.write = lambda data: True
+    bench.moments.watch = Broken(CHAT)
+    gate = upstream.gate()
+    opened = await bench.opened(send(STREAM_HEAD), wait(gate), send(chunk(event("a")) + b"0\r\n\r\n"))
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(bench.passage.pump(opened.response), name="pump")
+        await asyncio.sleep(0)
+        gate.open()
+
+    assert [type(failure) for failure in bench.failures] == [ZeroDivisionError]
 
 
 async def test_what_is_stopped_takes_no_more(upstream: ScriptedUpstream, bench: Bench) -> None:

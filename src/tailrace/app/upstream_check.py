@@ -125,7 +125,7 @@ class UpstreamCheck:
         whole = await probe(target, wants_stream=False, path=path, limit_s=limit_s)
         ability = whole.ability or streamed.ability
         if ability is not None:
-            self._keep(target, ability)
+            self._memory.note(self._name, target.model, ability, "seen by tailrace doctor", is_asked_for=True)
         verdict, message = _judged(target, streamed, whole)
         if verdict is Verdict.FAIL and self._settings.key_env is None and streamed.status in _WANTS_KEY:
             verdict = Verdict.WARN  # clients bring their own keys, and may be let in
@@ -133,15 +133,6 @@ class UpstreamCheck:
         facts: Object = {"model": target.model, "ability": ability, "configured": target.streaming}
         facts |= {"stream": _facts(streamed), "whole": _facts(whole)}
         return Finding(self._name, target.model or "model", verdict, message, hint, facts)
-
-    def _keep(self, target: Target, ability: Ability) -> None:
-        """Remembers what was seen, with the time of now. The memory takes only news: that a model streams is none
-        where nothing else is known, unless it is taken for one that does not; nor is what it knows already."""
-        known = self._memory.ability(self._name, target.model)
-        if known is ability or (known is None and target.upstream.adapter is not None):
-            other = Ability.WHOLE_ONLY if ability is Ability.ANSWERS_WHOLE else Ability.ANSWERS_WHOLE
-            self._memory.note(self._name, target.model, other, "tailrace doctor")
-        self._memory.note(self._name, target.model, ability, "seen by tailrace doctor")
 
     def _hint(self, probed: Probed) -> str | None:
         if probed.error is None or probed.ability is not None:

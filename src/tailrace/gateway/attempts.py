@@ -7,7 +7,6 @@ there is none. The last failure is what the client hears, in the upstream's own 
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import logging
 import random
 import time
@@ -347,7 +346,7 @@ class Attempts:
     def _is_to_be_repeated(self, opened: Opened, target: Target, rest: Sequence[tuple[Target, int]]) -> bool:
         if opened.response.status not in RETRIED or not self._may_repeat():
             return False
-        wait_s = _retry_after_s(opened.response.headers) or 0.0
+        wait_s = headers.retry_after_s(opened.response.headers) or 0.0
         if wait_s <= self._retry.max_backoff_s:
             self._asked_wait_s = wait_s
             return True
@@ -388,14 +387,3 @@ class Attempts:
             if ability is Ability.WHOLE_ONLY or (target.upstream.adapter is not None and ability is None):
                 return False
         return wanted
-
-
-def _retry_after_s(fields: Sequence[tuple[str, str]]) -> float | None:
-    """What `Retry-After` says (RFC 9110 section 10.2.3: seconds or a date), in seconds from now."""
-    value = next((value for name, value in fields if name.lower() == "retry-after"), "").strip()
-    if value.isdecimal():
-        return float(value)
-    try:
-        return email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-    except ValueError:
-        return None

@@ -167,11 +167,11 @@ class StreamingMemory:
             found[upstream, model] = seen
         return found
 
-    def note(self, upstream: str, model: str | None, ability: Ability, why: str) -> None:
-        """Keeps what was seen just now. Writes only what is news, and waits for nobody."""
+    def note(self, upstream: str, model: str | None, ability: Ability, why: str, *, is_asked_for: bool = False) -> None:
+        """Keeps what was seen just now. Writes only news, unless somebody asked for it, and waits for nobody."""
         known = self.ability(upstream, model)
-        is_granted = known is None and ability is Ability.STREAMS
-        if not (known is ability or is_granted or len(model or "") > MAX_MODEL_CHARACTERS):
+        is_news = known is not ability and not (known is None and ability is Ability.STREAMS)
+        if (is_news or is_asked_for) and len(model or "") <= MAX_MODEL_CHARACTERS:
             logger.info("%s, model %s: %s (%s)", upstream, model or "-", ability, why)
             self._unsaved = self._fresh({**self._unsaved, _key(upstream, model): Seen(ability, time.time(), why)})
         if self._unsaved:

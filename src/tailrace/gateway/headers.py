@@ -5,6 +5,8 @@ Rule: RFC 9110 section 7.6.1: hop-by-hop fields, and those that `Connection` nam
 
 from __future__ import annotations
 
+import email.utils
+import time
 from collections.abc import Iterable
 
 Pairs = Iterable[tuple[str, str]]
@@ -100,6 +102,17 @@ def coding(headers: Pairs) -> str:
     values = (value for name, value in headers if name.lower() == "content-encoding")
     named = (token.strip().lower() for value in values for token in value.split(","))
     return ", ".join(token for token in named if token not in ("", "identity"))
+
+
+def retry_after_s(headers: Pairs) -> float | None:
+    """What `Retry-After` says (RFC 9110 section 10.2.3: seconds or a date), in seconds from now."""
+    value = next((value for name, value in headers if name.lower() == "retry-after"), "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+    except ValueError:
+        return None
 
 
 def _dropped(headers: Pairs) -> frozenset[str]:

@@ -53,9 +53,9 @@ class Passage:
                 if self.is_stopped:
                     return
                 now_ns = clock()
+                down.is_sending = True  # before anything is waited for: what comes meanwhile must not overtake it
                 if down.beating is not None:
                     await down.beating.wait()
-                down.is_sending = True
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 down.is_sending = False
                 passed(chunk, now_ns)

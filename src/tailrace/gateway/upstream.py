@@ -27,6 +27,8 @@ from tailrace.llm.dialect import objects
 
 _ANY = ("*", Streaming.AUTO)
 STATUSES = range(200, 600)
+ANTHROPIC_VERSION = "2023-06-01"
+"""What Anthropic's API wants to be told with every request; clients say it themselves."""
 MAX_MODELS_BYTES = 4 * 1024 * 1024
 
 logger = logging.getLogger("tailrace.gateway")
@@ -164,7 +166,10 @@ class HttpUpstream:
         if self._models:
             return [{"id": model, "object": "model", "created": 0, "owned_by": self.name} for model in self._models]
         path = "/models" if self.adapter is None else self.adapter.models_path
-        response = await self.open("GET", path, [("accept", "application/json")], b"")
+        fields = [("accept", "application/json")]
+        if self._key_field == "x-api-key":
+            fields.append(("anthropic-version", ANTHROPIC_VERSION))
+        response = await self.open("GET", path, fields, b"")
         try:
             body = b""
             while len(body) <= MAX_MODELS_BYTES and (chunk := await response.read()):
