@@ -34,7 +34,7 @@ run: .venv/.run ## start Tailrace with a local model on http://127.0.0.1:8080
 	@exec $(BIN)/tailrace up $(ARGS)
 
 test: .venv/.dev .clients/.python .clients/.npm ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: .venv/.dev ## check format, lint, types, import rules and the layout of the tree
 	$(BIN)/ruff format --check .

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -232,16 +231,10 @@ def asked(gateway: Any, api: str, session: str, *, stream: bool) -> Ask:
     return Ask(api, gateway.url, MODEL, session, "Count to five.", stream, max_tokens=16)
 
 
-def streaming() -> Iterator[Any]:
-    """Every client, and which cannot read llama.cpp's own streams."""
-    incomplete = pytest.mark.xfail(reason="llama.cpp's Responses events have no output_index and no model")
-    for api, readers in READERS.items():
-        for name, reader in readers.items():
-            marks = incomplete if (api, name) in {("responses", "openai-helper"), ("responses", "vercel")} else ()
-            yield pytest.param(api, name, reader, id=f"{api}-{name}", marks=marks)
-
-
-@pytest.mark.parametrize(("api", "name", "reader"), list(streaming()))
+@pytest.mark.parametrize(
+    ("api", "name", "reader"),
+    [pytest.param(api, name, each, id=f"{api}-{name}") for api in READERS for name, each in READERS[api].items()],
+)
 def test_every_client_streams_what_the_tape_adds_up_to(gateway: Any, api: str, name: str, reader: Reader) -> None:
     skip_if_missing(reader)
     session = f"local-{api}-{name}"

@@ -4,6 +4,7 @@ early. Those of the relay are in `test_client_leaves.py`."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def session(request: pytest.FixtureRequest) -> str:
     return str(request.node.name)
 
 
-def ask(server: Server, session: str, **body: object) -> Client:
+def ask(server: Server, session: str, **body: Any) -> Client:
     """Sends a chat request and does not wait for anything."""
     client = server.client()
     client.send(client.request_bytes("POST", CHAT, chat_body(**body), f"X-Tailrace-Session: {session}"))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 
+from support.upstream import PATIENCE_S
 from tailrace.gateway.refusal import Message
 
 
@@ -30,3 +33,11 @@ class Client:
     @property
     def body(self) -> bytes:
         return b"".join(self.bodies)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Lets the others work until this is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come to that"
+        await asyncio.sleep(0)

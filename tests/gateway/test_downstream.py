@@ -157,7 +157,8 @@ async def test_two_heartbeats_are_not_on_their_way_at_once(client: Client) -> No
     async with asyncio.TaskGroup() as group:
         group.create_task(down.beat(), name="first")
         await client.waiting.wait()
-        await down.beat()
+        group.create_task(down.beat(), name="second")
+        await asyncio.sleep(0)
         client.is_taking.set()
 
     assert client.body == COMMENT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import importlib.util
+import json
 import logging
 import os
 import signal
@@ -18,7 +19,7 @@ import pytest
 
 from support.processes import children, is_running
 from support.server import Server, eventually
-from support.upstream import PATIENCE_S
+from support.upstream import PATIENCE_S, ScriptedUpstream, answered, streamed
 from tailrace.client.transport import Transport
 from tailrace.errors import ConfigError, UpstreamUnreachable
 from tailrace.gateway import local as module
@@ -222,6 +223,50 @@ async def test_a_request_waits_until_it_is_decided_whether_the_model_serves(tran
         upstream.hear(state.model_copy(update={"problem": "it is tired", "is_decided": True}))
 
     assert asking.result() == "local: it is tired"
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+async def test_a_response_gets_what_the_engine_leaves_out(
+    upstream: ScriptedUpstream, transport: Transport, is_stream: bool
+) -> None:
+    body = b'{"object":"response"}'
+    if is_stream:
+        upstream.answer(*streamed(b'data: {"type":"response.created","resp', b'onse":%s}\n\n' % body))
+    else:
+        upstream.answer(*answered(200, body))
+    before_s = int(time.time())
+
+    answer = await read_from(serving(upstream, transport), "/responses", b'{"top_p":0.5}')
+
+    payload = json.loads(answer.removeprefix(b"data: "))
+    response = payload["response"] if is_stream else payload
+    assert (response["model"], response["top_p"]) == (DEFAULT_MODEL, 0.5)
+    assert before_s <= response["created_at"] <= time.time()
+    assert payload.get("sequence_number") == (0 if is_stream else None)
+
+
+async def test_other_answers_of_the_engine_pass_as_they_are(upstream: ScriptedUpstream, transport: Transport) -> None:
+    event = b'data: {"type": "response.created"}\n\n'
+    upstream.answer(*streamed(event))
+
+    assert await read_from(serving(upstream, transport), "/chat/completions", b"{}") == event
+
+
+def serving(engine: ScriptedUpstream, transport: Transport) -> LocalUpstream:
+    """A local model whose process is this one."""
+    upstream = LocalUpstream(settings(model_path="none.gguf"), transport, is_shared=True)
+    upstream.model = DEFAULT_MODEL
+    upstream.hear(ModelState(upstream="local", key="k", address=f"{engine.url}/v1", problem=None, is_decided=True))
+    return upstream
+
+
+async def read_from(upstream: LocalUpstream, path: str, body: bytes) -> bytes:
+    response = await upstream.open("POST", path, [], body)
+    parts: list[bytes] = []
+    while part := await response.read():
+        parts.append(part)
+    response.close()
+    return b"".join(parts)
 
 
 async def refusal_of(upstream: LocalUpstream) -> str:

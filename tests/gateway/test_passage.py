@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from gateway.given import Client
+from gateway.given import Client, until
 from support.upstream import DONE, STREAM_HEAD, ScriptedUpstream, Step, chunk, event, send, stall, streamed, wait
 from tailrace.client.transport import Transport
 from tailrace.gateway import passage as module
@@ -89,8 +89,7 @@ async def test_what_is_read_is_sent_counted_watched_and_recorded(
     async with asyncio.TaskGroup() as group:
         pumping = group.create_task(bench.passage.pump(opened.response), name="pump")
         for count, gate in enumerate(gates, 1):
-            while len(bench.client.bodies) < count:
-                await asyncio.sleep(0)
+            await until(lambda: len(bench.client.bodies) == count)  # noqa: B023 - it is over before the next one
             gate.open()
     assert pumping.done()
 
@@ -109,8 +108,7 @@ async def test_a_gap_is_counted_by_its_power_of_two(upstream: ScriptedUpstream, 
 
     async with asyncio.TaskGroup() as group:
         group.create_task(bench.passage.pump(opened.response), name="pump")
-        while not bench.client.bodies:
-            await asyncio.sleep(0)
+        await until(lambda: bench.client.bodies)
         first_ns = bench.moments.read_at_ns
         await asyncio.sleep(0.02)  # the gap itself
         gate.open()
@@ -169,46 +167,55 @@ async def test_what_cannot_be_written_at_once_is_sent_in_its_order(upstream: Scr
     assert b"".join(taken) == b"".join(pieces)
 
 
-async def test_nothing_overtakes_a_chunk_that_waits_for_a_heartbeat(upstream: ScriptedUpstream, bench: Bench) -> None:
+class Chunks:
+    """An answer whose chunks the test hands on, one by one, as a connection does."""
+
+    status = 200
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self) -> None:
+        self.sink: Callable[[bytes], bool] | None = None
+        self.is_waited_for = False
+        self._pieces: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def push(self, data: bytes) -> None:
+        if self.sink is None or not self.sink(data):
+            self._pieces.put_nowait(data)
+
+    async def read(self) -> bytes:
+        self.is_waited_for = True
+        data = await self._pieces.get()
+        self.is_waited_for = False
+        return data
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+async def test_nothing_overtakes_a_chunk_that_waits_for_a_heartbeat(bench: Bench) -> None:
     taken: list[bytes] = []
-    is_taking, loop, gate = asyncio.Event(), asyncio.get_running_loop(), upstream.gate()
+    chunks, is_taking, loop = Chunks(), asyncio.Event(), asyncio.get_running_loop()
     one, two = event("a"), event("b")
-    opened = await bench.opened(send(STREAM_HEAD), wait(gate), send(chunk(one)), stall())
-
-    def write(data: bytes) -> bool:
-        taken.append(data)
-        return True
-
-    def push() -> None:
-        """The next chunk comes right after the heartbeat, before the one that waits for it goes on."""
-        sink = opened.response.sink
-        assert sink is not None
-        if not sink(two):
-            opened.response.on_body(two)
 
     async def slow(message: Message) -> None:
         if message["body"].startswith(b":"):
             await is_taking.wait()
-            loop.call_soon(push)
+            loop.call_soon(chunks.push, two)  # right after the heartbeat, before the one who waits for it goes on
         taken.append(message["body"])
 
-    bench.down.write, bench.down.send = write, slow
-    bench.down.is_committed = True
-    bench.down._is_event_stream = True
+    await bench.down.start(200, [], is_event_stream=True)
+    bench.down.write, bench.down.send = (lambda data: not taken.append(data)), slow
     async with asyncio.TaskGroup() as group:
-        pumping = group.create_task(bench.passage.pump(opened.response), name="pump")
-        group.create_task(bench.down.beat(), name="beat")
-        await asyncio.sleep(0)
-        gate.open()
-        while not bench.down.is_sending:
-            await asyncio.sleep(0)
+        pumping = group.create_task(bench.passage.pump(chunks), name="pump")
+        beating = group.create_task(bench.down.beat(), name="beat")
+        await until(lambda: chunks.is_waited_for and bench.down.beating)
+        chunks.push(one)
+        await until(lambda: not chunks.is_waited_for)  # it has been read, and waits for the heartbeat
         is_taking.set()
-        while len(b"".join(taken)) < len(b": keepalive\n\n" + one + two):
-            await asyncio.sleep(0)
+        await until(lambda: beating.done() and len(taken) == 3)
         pumping.cancel()
 
-    assert b"".join(taken) == b": keepalive\n\n" + one + two
-    opened.response.close()
+    assert taken == [b": keepalive\n\n", one, two]
 
 
 async def test_a_failure_behind_a_chunk_is_heard_of_and_does_not_hit_the_connection(
@@ -253,7 +260,8 @@ async def test_no_heartbeat_comes_between_what_is_held(bench: Bench) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(bench.passage.pass_held([(1, data[:9]), (2, b""), (3, data[9:])]), name="pass")
         await bench.client.waiting.wait()
-        await bench.down.beat()
+        group.create_task(bench.down.beat(), name="beat")
+        await asyncio.sleep(0)
         bench.client.is_taking.set()
 
     assert bench.client.bodies == [data[:9], data[9:]]

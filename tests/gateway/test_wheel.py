@@ -102,6 +102,20 @@ def test_after_a_long_pause_all_that_is_due_is_asked_once_and_nothing_else() -> 
     assert (early.asked_at, late.asked_at, later.asked_at) == ([4 * ROUND + 20], [4 * ROUND + 20], [])
 
 
+@pytest.mark.parametrize("pause", [ROUND - TICK, ROUND, ROUND + TICK, 2 * ROUND])
+def test_after_a_pause_of_about_a_round_no_slot_is_passed_over(pause: int) -> None:
+    timer = wheel()
+    alarms = [Alarm() for _ in range(module._SLOTS)]
+    for tick, alarm in enumerate(alarms, 1):
+        timer.add(alarm, tick * TICK)
+
+    timer.advance(pause)
+
+    assert [len(alarm.asked_at) for alarm in alarms] == [
+        int(tick * TICK <= pause) for tick in range(1, len(alarms) + 1)
+    ]
+
+
 def test_a_time_that_has_passed_is_the_next_tick_and_a_clock_that_stands_asks_nothing() -> None:
     timer, alarm = wheel(1000), Alarm()
     timer.add(alarm, 3)

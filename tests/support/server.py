@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import re
@@ -44,8 +45,8 @@ def write_config(
     for name, table in merged.items():
         lines += [f"[{name}]", *_assignments(table), ""]
     for name, several in (("upstream", upstreams), ("route", route)):
-        for table in several:
-            lines += [f"[[{name}]]", *_assignments(table), ""]
+        for one in several:
+            lines += [f"[[{name}]]", *_assignments(one), ""]
     file = folder / "tailrace.toml"
     file.write_text("\n".join(lines), encoding="utf-8")
     return file
@@ -233,6 +234,7 @@ class InProcess(Addressed):
 
     @contextlib.contextmanager
     def running(self) -> Iterator[InProcess]:
+        thresholds = gc.get_threshold()
         self._thread.start()
         assert self._started.wait(PATIENCE_S)
         try:
@@ -242,6 +244,8 @@ class InProcess(Addressed):
             self.server.should_exit = True
             self._thread.join(PATIENCE_S)
             self.library.close()
+            gc.unfreeze()
+            gc.set_threshold(*thresholds)  # a server sets its own, and the tests after this one are no server
             assert not self._thread.is_alive()
 
 

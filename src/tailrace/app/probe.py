@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from tailrace.client.transport import READ_ERRORS, Response, broken
+from tailrace.client.transport import READ_ERRORS, broken
 from tailrace.errors import UpstreamError
 from tailrace.gateway import headers
 from tailrace.gateway.adapter import Whole
@@ -19,7 +19,7 @@ from tailrace.gateway.conversion import error_in
 from tailrace.gateway.detection import Ability, ability_in_refusal
 from tailrace.gateway.refusal import Refusal
 from tailrace.gateway.request import Request, asking_for_stream
-from tailrace.gateway.upstream import Target
+from tailrace.gateway.upstream import Answer, Target
 from tailrace.llm import StreamWatch, of_path, watch_for
 from tailrace.llm.codec import dumps
 
@@ -114,7 +114,7 @@ async def _asked(target: Target, request: Request, put: Request, wants_stream: b
     return _streamed(probed, watch, wants_stream)
 
 
-async def _read(response: Response, watch: StreamWatch) -> bytes:
+async def _read(response: Answer, watch: StreamWatch) -> bytes:
     body = b""
     while len(body) <= MAX_PROBE_BYTES and (chunk := await response.read()):
         watch.feed(chunk, time.perf_counter_ns())
@@ -126,7 +126,7 @@ async def _read(response: Response, watch: StreamWatch) -> bytes:
 
 
 def _whole(
-    probed: Probed, target: Target, request: Request, response: Response, body: bytes, wants_stream: bool
+    probed: Probed, target: Target, request: Request, response: Answer, body: bytes, wants_stream: bool
 ) -> Probed:
     fields = tuple((name.lower(), value) for name, value in response.headers)
     answer = Whole(response.status, fields, body)

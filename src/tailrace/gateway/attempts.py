@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
-from tailrace.client.transport import READ_ERRORS, Response, broken
+from tailrace.client.transport import READ_ERRORS, broken
 from tailrace.errors import UpstreamBroken, UpstreamError, UpstreamUnreachable
 from tailrace.gateway import detection, headers
 from tailrace.gateway.breaker import Breaker
@@ -25,7 +25,7 @@ from tailrace.gateway.interrupt import Interruptible
 from tailrace.gateway.refusal import Refusal
 from tailrace.gateway.request import Request, asking_for_stream
 from tailrace.gateway.settings import Retry, Streaming
-from tailrace.gateway.upstream import Target
+from tailrace.gateway.upstream import Answer, Target
 from tailrace.llm import StreamWatch, watch_for
 from tailrace.tape import Outcome
 
@@ -53,7 +53,7 @@ class Opened:
     target: Target
     request: Request
     """As it was put to the upstream."""
-    response: Response
+    response: Answer
     way: Way
     is_stream: bool
     """Whether the upstream's answer is a stream."""

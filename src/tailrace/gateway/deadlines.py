@@ -71,8 +71,7 @@ def running(limits: Deadlines, moments: Moments, upstream: str) -> Iterator[Dead
         return
     if not moments.head_at_ns:
         yield until("headers", asked_at_ns, limits.headers_s, f"{upstream} did not begin an answer in")
-    if watch is not None and watch.progress_ns is not None:
-        since_ns = watch.progress_ns
-        yield until("event_idle", since_ns, limits.event_idle_s, f"{upstream} sent no event with any output for")
+    if watch is not None and (working_ns := watch.working_ns) is not None:
+        yield until("event_idle", working_ns, limits.event_idle_s, f"{upstream} sent no event with any output for")
     elif watch is not None or not moments.head_at_ns:
         yield until("first_event", asked_at_ns, limits.first_event_s, f"{upstream} sent no event with any output in")

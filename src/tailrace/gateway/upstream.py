@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from tailrace.client.transport import READ_ERRORS, Response, Transport, broken
+from tailrace.client.transport import READ_ERRORS, RawHeaders, Response, Transport, broken
 from tailrace.errors import ConfigError, UpstreamBroken, UpstreamError
 from tailrace.gateway import headers
 from tailrace.gateway.adapter import Adapter
@@ -34,6 +34,23 @@ MAX_MODELS_BYTES = 4 * 1024 * 1024
 logger = logging.getLogger("tailrace.gateway")
 
 
+class Answer(Protocol):
+    """What an upstream answers: its head, and its body still to come. The client's `Response` is one."""
+
+    status: int
+    headers: RawHeaders
+    sink: Callable[[bytes], bool] | None
+    """As in `Response`. An answer need not offer it anything: then all of it comes by `read`."""
+
+    async def read(self) -> bytes:
+        """What has come since the last call, at least a byte; b"" at the end. Raises one of `READ_ERRORS`."""
+        ...
+
+    def close(self) -> None:
+        """Nobody reads on."""
+        ...
+
+
 class Upstream(Protocol):
     """One configured far side. Its `open` raises what `Transport.open` does."""
 
@@ -52,7 +69,7 @@ class Upstream(Protocol):
         request_headers: Iterable[tuple[str, str]],
         body: bytes,
         sent: Callable[[], None] | None = None,
-    ) -> Response:
+    ) -> Answer:
         """Sends a request to `path` (with its query) below the upstream's address; gives the answer's head. `sent` is
         called when it has a connection."""
         ...
@@ -87,7 +104,8 @@ class Target:
 
 class HttpUpstream:
     """An upstream at an address. `key` replaces the client's credentials, in the field `key_field`; None passes them
-    on. `modes` are patterns of model names, each with the way in which these are asked for streams."""
+    on. `modes` are patterns of model names, each with the way in which these are asked for streams. Without
+    `keeps_connections` each request has one of its own."""
 
     def __init__(
         self,
@@ -100,6 +118,7 @@ class HttpUpstream:
         models: Iterable[str] = (),
         modes: Iterable[tuple[str, Streaming]] = (),
         adapter: Adapter | None = None,
+        keeps_connections: bool = True,
     ) -> None:
         self.name = name
         self.adapter = adapter
@@ -108,6 +127,7 @@ class HttpUpstream:
         self._key = key
         self._transport = transport
         self._key_field = key_field
+        self._keeps_connections = keeps_connections
         self._models = tuple(models)
         self._modes = tuple(modes)
 
@@ -156,6 +176,8 @@ class HttpUpstream:
         sent: Callable[[], None] | None = None,
     ) -> Response:
         fields = headers.to_upstream(list(request_headers), key=self._key, key_field=self._key_field)
+        if not self._keeps_connections:
+            fields.append(("connection", "close"))
         response = await self._transport.open(method, self._base_url + path, fields, body, sent)
         if response.status not in STATUSES:
             response.close()

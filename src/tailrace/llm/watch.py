@@ -59,6 +59,8 @@ class StreamWatch:
         self._seeker: DecoderLike | None = None
         self._sought = 0
         self._look_at_ns = 0
+        self._passed_ns = 0
+        """When the last chunk came that was not looked at for signs of work."""
         self._last_chunk = self._before_last = b""
         self._usual: list[bytes] = []
         """Chunks of whole events that have not been searched yet: several at once cost less."""
@@ -87,6 +89,12 @@ class StreamWatch:
         return self._final
 
     @property
+    def working_ns(self) -> int | None:
+        """When an event last showed that the model works, or may have shown it: what nobody has looked at since is
+        taken for work, so that no stream that works is ended for being silent."""
+        return None if self.progress_ns is None else max(self.progress_ns, self._passed_ns)
+
+    @property
     def has_field_lines(self) -> bool:
         """Whether there may have been an `id` or `retry` line. After one, a comment must not end with a blank line:
         openai-python 3.51 and others take that for the end of an event without data."""
@@ -103,6 +111,8 @@ class StreamWatch:
         """Looks at the next chunk."""
         if now_ns >= self._look_at_ns:
             self._seek(chunk, now_ns)
+        else:
+            self._passed_ns = now_ns
         self._before_last, self._last_chunk = self._last_chunk, chunk
         if self._is_usual and chunk.endswith(b"\n\n") and len(chunk) <= _USUAL_BYTES:
             self._usual.append(chunk)
