@@ -43,7 +43,7 @@ class Breaker:
     def failed(self, now: float) -> None:
         """It did not."""
         self._failures += 1
-        if self._is_trying or self._failures >= self._settings.failures:
+        if self._failures >= self._settings.failures:  # which it stays until it succeeds: one that tries is enough
             self._opened_at, self._is_trying = now, False
 
     def abandoned(self) -> None:
