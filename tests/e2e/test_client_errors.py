@@ -3,7 +3,9 @@ and never an answer that looks whole."""
 
 from __future__ import annotations
 
+import gc
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -38,8 +40,18 @@ FAILED_WITH: dict[int, tuple[type[openai.APIStatusError], type[anthropic.APIStat
     503: (openai.InternalServerError, anthropic.InternalServerError, "ServiceUnavailableError"),
 }
 """By status, what openai, anthropic and LiteLLM make of it."""
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # SDKs leave broken streams to the collector
 MESSAGE = "the cat sat on it"
 BROKEN = (openai.OpenAIError, anthropic.AnthropicError, httpx2.HTTPError, ClientFailed)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    """What the SDKs left is collected here, not in a test of something else."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

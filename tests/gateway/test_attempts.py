@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gateway.given import until
 from support.upstream import (
     DONE,
     END,
@@ -560,6 +561,7 @@ async def test_a_deadline_ends_one_attempt_tells_its_upstream_and_the_next_one_i
     async with asyncio.TaskGroup() as group:
         opening = group.create_task(attempts.open(), name="open")
         call = await asyncio.to_thread(upstream.next_call)
+        await until(lambda: script == SLOW["before the head"] or bench.moments.head_at_ns)
         while not opening.done():  # as the wheel does, again and again
             if attempts.target.upstream.name == "one":
                 attempts.expire(late())
@@ -580,6 +582,7 @@ async def test_a_client_that_leaves_meanwhile_ends_the_attempt(
     async with asyncio.TaskGroup() as group:
         opening = group.create_task(attempts.open(), name="open")
         call = await asyncio.to_thread(upstream.next_call)
+        await until(lambda: script == SLOW["before the head"] or bench.moments.head_at_ns)
         opening.cancel()
 
     await asyncio.to_thread(call.wait_until_left)

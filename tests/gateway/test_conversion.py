@@ -71,7 +71,7 @@ def test_it_folds_into_the_answer_that_it_was_made_of() -> None:
 
     stream = synthesis.opening + b"".join(data for _, data in synthesis.pieces(ANSWER, AT_ONCE))
 
-    assert json.loads(folded(CHAT, stream).body) == ANSWER
+    assert json.loads(folded(CHAT, stream, []).body) == ANSWER
 
 
 def test_it_is_sent_at_its_pace() -> None:
@@ -156,7 +156,7 @@ def test_a_stream_is_folded_into_the_answer_that_it_adds_up_to(change: Any) -> N
         {**chunk(), "choices": [], "usage": ANSWER["usage"]},
     )
 
-    answer = folded(CHAT, change(stream + b"data: [DONE]\n\n"))
+    answer = folded(CHAT, change(stream + b"data: [DONE]\n\n"), [])
 
     assert (answer.status, answer.headers) == (200, (("content-type", "application/json"),))
     body = json.loads(answer.body)
@@ -167,7 +167,7 @@ def test_a_stream_is_folded_into_the_answer_that_it_adds_up_to(change: Any) -> N
 @pytest.mark.parametrize("stream", [b"", b": ping\n\n", b"data: [DONE]\n\n", b"\x1f\x8b\x08\x00", b"data: 7\n\n"])
 def test_a_stream_with_nothing_in_it_is_no_answer(stream: bytes) -> None:
     with pytest.raises(Refusal) as refused:
-        folded(CHAT, stream)
+        folded(CHAT, stream, [])
 
     assert (refused.value.status, refused.value.code) == (502, "upstream_broken")
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -94,6 +94,7 @@ class Attempts:
         memory: StreamingMemory,
         breakers: Mapping[str, Breaker],
         moments: Moments,
+        head_came: Callable[[], None] | None = None,
     ) -> None:
         self.target = targets[0]
         """The one that is being asked."""
@@ -108,6 +109,8 @@ class Attempts:
         self._memory = memory
         self._breakers = breakers
         self._moments = moments
+        self._head_came = head_came
+        """Told of each head: other deadlines run from then on."""
         self._stretch: Interruptible | None = None
         self._expired: Failure | None = None
         self._asked_wait_s = 0.0
@@ -239,6 +242,8 @@ class Attempts:
             breaker.abandoned()
             raise
         moments.head_at_ns = moments.read_at_ns = time.perf_counter_ns()
+        if self._head_came is not None:
+            self._head_came()
         if response.status in _BREAKING:
             breaker.failed(time.monotonic())
         else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tailrace.errors import WireError
 from tailrace.gateway.adapter import Whole
@@ -20,7 +20,9 @@ from tailrace.llm.codec import Object, dumps, load_object
 from tailrace.llm.dialect import error_message, member, text, whole
 from tailrace.tape.ulid import new_id
 
-STREAM_FIELDS = (("content-type", "text/event-stream; charset=utf-8"),)
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+JSON = "application/json"
+_OF_THE_BODY = frozenset({"content-encoding", "content-length", "content-type", "etag", "last-modified"})
 
 MAX_WHOLE_BYTES = 64 * 1024 * 1024
 """The longest answer that is gathered to be converted."""
@@ -89,7 +91,14 @@ def identity_of(answer: Object) -> Identity | None:
     )
 
 
-def folded(dialect: Dialect, body: bytes) -> Whole:
+def fields_for(content_type: str, given: Iterable[tuple[str, str]] = ()) -> tuple[tuple[str, str], ...]:
+    """The head's fields of an answer in another form: the upstream's own, such as the request's id, but for those that
+    are about its body."""
+    others = ((name.lower(), value) for name, value in given if name.lower() not in _OF_THE_BODY)
+    return (("content-type", content_type), *others)
+
+
+def folded(dialect: Dialect, body: bytes, given: Iterable[tuple[str, str]]) -> Whole:
     """The answer that the bytes of a whole stream add up to. Raises `Refusal` when there is nothing in them."""
     decoder = dialect.decoder(max_event_bytes=len(body) + 1, flush_on_eof=True)
     try:
@@ -100,7 +109,7 @@ def folded(dialect: Dialect, body: bytes) -> Whole:
     if not payloads:
         raise Refusal(502, "upstream_broken", "the stream has no event with a JSON object", "upstream_error")
     answer = dialect.assemble(payloads)
-    return Whole(200, (("content-type", "application/json"),), dumps(answer))
+    return Whole(200, fields_for(JSON, given), dumps(answer))
 
 
 def error_in(whole_answer: Whole, upstream: str) -> Refusal | None:

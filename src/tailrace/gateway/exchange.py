@@ -60,7 +60,9 @@ class Exchange:
         )
         self._moments = Moments(started_ns, awaits_stream=request.wants_stream)
         settings = services.settings
-        self._attempts = Attempts(request, targets, settings.retry, services.memory, services.breakers, self._moments)
+        self._attempts = Attempts(
+            request, targets, settings.retry, services.memory, services.breakers, self._moments, self._wake_soon
+        )
         self._down = Downstream(send, write, request.dialect, self._recording, settings.heartbeat)
         self._passage = Passage(self._down, self._recording, self._moments, self._give_up)
         self._report = Report(request, started_ns, self._trace(), Kind.STREAM if request.wants_stream else Kind.NORMAL)
@@ -169,7 +171,7 @@ class Exchange:
         self._moments.read_at_ns = time.perf_counter_ns()
         self._moments.watch, self._dropped = opened.watch, opened.request.dropped
         self._moments.awaits_stream = self._moments.awaits_stream and opened.is_stream
-        self._wake_soon()  # other deadlines run from here on
+        self._wake_soon()  # events are awaited from here on
         is_late = self._down.is_committed  # then it has to go on as a stream, and as the one that was begun
         coding = headers.coding(opened.response.headers)
         fits = opened.is_stream and opened.response.status < 400 and self._synthesis is None and not coding
@@ -226,7 +228,7 @@ class Exchange:
                 raise ending.truncated(message)
             if final.error is not None:
                 raise Refusal(502, "upstream_error", final.error, "upstream_error")
-            return conversion.folded(self._request.dialect, body)
+            return conversion.folded(self._request.dialect, body, opened.response.headers)
         fields = tuple((name.lower(), value) for name, value in opened.response.headers)
         whole = Whole(opened.response.status, fields, body)
         adapter = opened.target.upstream.adapter
@@ -239,7 +241,8 @@ class Exchange:
         if synthesis is None:
             synthesis = conversion.Synthesis(self._request, conversion.identity_of(answer))
         if not down.is_committed:
-            await self._start(200, conversion.STREAM_FIELDS, is_stream=True)
+            fields = conversion.fields_for(conversion.EVENT_STREAM, opened.response.headers)
+            await self._start(200, fields, is_stream=True)
         if not (self._synthesis is not None and down.has_put) and synthesis.opening:
             await self._passage.put(synthesis.opening)
         started_ns = time.perf_counter_ns()
@@ -268,7 +271,7 @@ class Exchange:
         """Opens the stream before there is an answer: what goes wrong from here on is said in it."""
         if self._down.is_committed:
             return
-        await self._start(200, conversion.STREAM_FIELDS, is_stream=True)
+        await self._start(200, conversion.fields_for(conversion.EVENT_STREAM), is_stream=True)
         if self._synthesis is not None and self._synthesis.opening and not self._down.has_put:
             await self._passage.put(self._synthesis.opening)
         else:
