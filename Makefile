@@ -61,9 +61,10 @@ lock: $(UV) ## pin the dependencies again; ARGS=--upgrade takes newer ones
 	@$(compile) pyproject.toml requirements/build.in --extra local --extra otel --group dev -c requirements/run.txt -o requirements/dev.txt
 	@$(compile) requirements/clients.in -o requirements/clients.txt
 	@$(compile) pyproject.toml requirements/build.in --extra local --extra otel --group dev --group bench -c requirements/dev.txt -o requirements/bench.txt
+	@for peer in bench/peers/*.in; do $(compile) $$peer -o $${peer%.in}.txt || exit 1; done
 
 clean: ## remove what was installed, built and cached here
-	rm -rf .venv .tools .clients tests/clients/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .tools .clients .bench tests/clients/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment -------------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from support.upstream import DONE, STREAM_HEAD, ScriptedUpstream, chunk, event, 
 from tailrace.app.application import Application
 from tailrace.app.config import load_config
 from tailrace.errors import ConfigError, LibraryUnavailable
+from tailrace.gateway.keys import KeyFile
 
 
 @pytest.fixture
@@ -76,6 +79,30 @@ def test_it_is_ready_and_says_what_of(server: Server, upstream: ScriptedUpstream
     assert body["upstreams"] == {"scripted": "ok"}
     assert body["streams"] == 1
     streaming.client.close()
+
+
+@pytest.mark.parametrize(("error", "status", "word"), [(None, 200, "ready"), ("/srv: disk full", 503, "not ready")])
+def test_where_there_are_keys_a_stranger_learns_only_whether_it_is_ready(
+    tmp_path: Path,
+    upstream: ScriptedUpstream,
+    monkeypatch: pytest.MonkeyPatch,
+    error: str | None,
+    status: int,
+    word: str,
+) -> None:
+    _, key = KeyFile(tmp_path / "keys.json").create(name="ci", models=["m"])
+    with InProcess(write_config(tmp_path, [scripted(upstream.url)])).running() as inside:
+        health = replace(inside.application.library.health(), writable=error is None, error=error)
+        monkeypatch.setattr(inside.application.library, "health", lambda: health)
+
+        strangers = [inside.ask("GET", "/readyz", b"", *fields) for fields in ((), ("x-api-key: tr-aa-wrong",))]
+        known = inside.ask("GET", "/readyz", b"", f"Authorization: Bearer {key}")
+
+        for answer in strangers:
+            assert (answer.status, answer.json()) == (status, {"status": word, "pid": os.getpid()})
+        assert known.status == status
+        assert list(known.json()) == ["status", "pid", "library", "upstreams", "streams"]
+        assert known.json()["library"]["error"] == error
 
 
 def test_it_describes_itself(server: Server) -> None:

@@ -240,6 +240,7 @@ def listening(upstream: ScriptedUpstream, status: int, body: bytes) -> Iterator[
     [
         (200, b"<html>", "is not Tailrace (status 200)"),
         (404, b'{"detail":"Not Found"}', "is not Tailrace (status 404)"),
+        (200, b'{"status":"ok","pid":7}', "is not Tailrace (status 200)"),
         (
             503,
             b'{"library":{"error":"disk full"},"upstreams":{"a":"ok","local":"the model is loading"}}',
@@ -256,6 +257,23 @@ async def test_something_else_or_something_not_well_at_the_port_is_said(
     assert found.verdict is Verdict.FAIL
     assert found.message.endswith(message)
     assert upstream.next_call().target == "/readyz"
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "verdict", "end"),
+    [
+        (200, "ready", Verdict.OK, "(process 7)"),
+        (503, "not ready", Verdict.FAIL, "and is not ready: why, /readyz says with a key"),
+    ],
+)
+async def test_a_server_with_keys_says_only_whether_it_is_ready(
+    tmp_path: Path, upstream: ScriptedUpstream, status: int, word: str, verdict: Verdict, end: str
+) -> None:
+    with listening(upstream, status, json.dumps({"status": word, "pid": 7}).encode()) as port:
+        found = (await of_itself(write_config(tmp_path, [GONE], server={"port": port})))["server"]
+
+    assert found.verdict is verdict
+    assert found.message.endswith(end)
 
 
 async def test_something_that_does_not_answer_at_the_port_is_given_up(
@@ -313,6 +331,14 @@ async def test_a_server_is_asked_for_its_local_model(
         found = await local_finding(write_config(tmp_path, [local(tmp_path)], server={"port": port}))
 
     assert (found.verdict, found.message) == (verdict, message)
+
+
+@pytest.mark.model
+async def test_a_server_with_keys_says_nothing_of_its_local_model(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    with listening(upstream, 200, b'{"status":"ready","pid":7}') as port:
+        found = await local_finding(write_config(tmp_path, [local(tmp_path)], server={"port": port}))
+
+    assert (found.verdict, found.message) == (Verdict.OK, "streams; how it is in the server, /readyz says with a key")
 
 
 # All together

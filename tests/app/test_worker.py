@@ -34,7 +34,7 @@ LOCAL = {"name": "local", "kind": "local", "model_path": "no-such.gguf"}
 class Alone:
     """A worker, with the test as its parent."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, has_keys: bool) -> None:
         self.library_url = f"sqlite:///{file.parent}/tapes.db"
         with bind("127.0.0.1", 0) as listener:
             self.port = listener.getsockname()[1]
@@ -49,7 +49,8 @@ class Alone:
             self.metrics_folder = file.parent / "metrics"
             self.metrics_folder.mkdir()
             config = load_config(file, {})
-            order = Order(descriptor=listener.fileno(), config=config, metrics_folder=str(self.metrics_folder))
+            folder = str(self.metrics_folder)
+            order = Order(descriptor=listener.fileno(), config=config, metrics_folder=folder, has_keys=has_keys)
             self.tell(order.model_dump_json())
 
     def tell(self, line: str) -> None:
@@ -71,8 +72,8 @@ class Alone:
 def alone(tmp_path: Path, upstream: ScriptedUpstream) -> Iterator[Callable[..., Alone]]:
     workers: list[Alone] = []
 
-    def started(*upstreams: dict[str, object], **tables: dict[str, object]) -> Alone:
-        workers.append(Alone(write_config(tmp_path, upstreams or [scripted(upstream.url)], **tables)))
+    def started(*upstreams: dict[str, object], has_keys: bool = False, **tables: dict[str, object]) -> Alone:
+        workers.append(Alone(write_config(tmp_path, upstreams or [scripted(upstream.url)], **tables), has_keys))
         return workers[-1]
 
     yield started
@@ -184,6 +185,15 @@ def test_a_local_model_is_asked_where_the_parent_says(alone: Callable[..., Alone
     assert waiting["upstreams"] == {"local": "the model is loading"}
 
 
+def test_where_there_were_keys_it_lets_nobody_in_without_one(alone: Callable[..., Alone]) -> None:
+    worker = alone(has_keys=True)
+    worker.until_it_serves()
+
+    with Client(worker.port) as client:
+        answer = client.request("POST", "/v1/chat/completions", chat_body())
+        assert (answer.status, answer.json()["error"]["code"]) == (401, "missing_key")
+
+
 def readiness(client: Client) -> int:
     answer = client.request("GET", "/readyz")
     answer.read_all()
@@ -200,7 +210,7 @@ def test_an_order_carries_every_setting(tmp_path: Path) -> None:
     )
     config = load_config(file, {})
 
-    order = Order(descriptor=5, config=config, metrics_folder="f", is_verbose=True)
+    order = Order(descriptor=5, config=config, metrics_folder="f", is_verbose=True, has_keys=True)
     carried = Order.model_validate_json(order.model_dump_json())
 
     assert carried.config == config

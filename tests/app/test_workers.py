@@ -26,6 +26,8 @@ from tailrace.app.serving import bind
 from tailrace.app.worker import Order
 from tailrace.app.workers import Workers, serve_with_workers
 from tailrace.errors import ConfigError, LibraryUnavailable, TailraceError
+from tailrace.gateway import state_file
+from tailrace.gateway.keys import KeyFile
 
 SERVES = "print('serves', flush=True)\nsys.stdin.read()\n"
 
@@ -220,6 +222,51 @@ async def test_the_gauges_of_one_that_is_gone_go_with_it_and_its_counts_stay(
 
     assert len(list(tmp_path.glob("counter_*.db"))) == 1
     assert not list(tmp_path.glob("gauge_livesum_*.db"))
+
+
+async def test_one_that_is_started_when_the_keys_are_gone_hears_that_there_were_some(
+    tmp_path: Path, pretend: Callable[[str], Path]
+) -> None:
+    keys = tmp_path / "keys.json"
+    KeyFile(keys).create(name="ci")
+    said = pretend(
+        "say(str(order['has_keys']))\n"
+        f"if os.path.exists({str(keys)!r}): os.remove({str(keys)!r}); sys.exit(7)\n" + SERVES
+    )
+    kept = Kept(tmp_path, 1)
+
+    await kept.until(lambda: len(kept.told) > 0)
+
+    assert lines(said)[1::2] == ["True", "True"]
+
+
+async def test_keys_that_come_and_go_while_all_workers_run_are_remembered(
+    tmp_path: Path, pretend: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.005)
+    monkeypatch.setattr(state_file, "LOOK_S", 0)
+    keys, may_die = tmp_path / "keys.json", tmp_path / "may die"
+    said = pretend(
+        f"say(str(order['has_keys']))\nprint('serves', flush=True)\n"
+        f"while not os.path.exists({str(may_die)!r}): time.sleep(0.005)\n"
+        f"if order['has_keys']: sys.stdin.read()\n"
+    )
+    kept = Kept(tmp_path, 1)
+
+    async def come_and_go() -> None:
+        while not kept.told:
+            await asyncio.sleep(0.005)
+        KeyFile(keys).create(name="ci")
+        while not kept.workers._keys._were_configured:  # seen by nothing that the test does
+            await asyncio.sleep(0.005)
+        keys.unlink()
+        may_die.touch()
+
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+        group.create_task(come_and_go(), name="keys")
+        await kept.until(lambda: len(lines(said)) == 4)
+
+    assert lines(said)[1::2] == ["False", "True"]
 
 
 # What stops it before a worker is started

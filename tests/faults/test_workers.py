@@ -15,6 +15,7 @@ import pytest
 from support.processes import children, is_running
 from support.server import Server, eventually, scripted, write_config
 from support.upstream import DONE, END, STREAM_HEAD, ScriptedUpstream, chunk, event, send, stall, streamed, wait
+from tailrace.gateway.keys import KeyFile
 from tailrace.gateway.settings import DEFAULT_MODEL
 from tailrace.tape import Outcome
 
@@ -65,6 +66,23 @@ def test_each_of_them_serves_the_port(start: Callable[..., Server]) -> None:
         assert pid_that_answers(server) == first
     with paused(first):
         assert pid_that_answers(server) == second
+
+
+def test_a_worker_that_is_started_again_when_the_keys_are_gone_lets_nobody_in(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.json"
+    KeyFile(keys).create(name="ci")
+    server = start(server=TWO)
+    assert server.file.parent == tmp_path
+    dying, other = workers_of(server)
+
+    keys.unlink()
+    os.kill(dying, signal.SIGKILL)
+    eventually(lambda: dying not in workers_of(server), "it is not started again")
+
+    with paused(other):
+        assert server.chat().status == 401
 
 
 def test_with_one_worker_there_is_one_process(start: Callable[..., Server]) -> None:

@@ -30,11 +30,12 @@ from support.upstream import (
     wait,
 )
 from tailrace.client.transport import Transport
-from tailrace.gateway.attempts import MAX_HELD_BYTES, Attempts, Failure, Opened, Way
+from tailrace.gateway.attempts import MAX_HELD_BYTES, Attempts
 from tailrace.gateway.breaker import Breaker
 from tailrace.gateway.deadlines import Moments
 from tailrace.gateway.detection import Ability, StreamingMemory
 from tailrace.gateway.headers import retry_after_s
+from tailrace.gateway.opened import Failure, Opened, Way
 from tailrace.gateway.refusal import Refusal
 from tailrace.gateway.request import Request
 from tailrace.gateway.settings import BreakerSettings, Retry, Streaming
@@ -439,6 +440,7 @@ async def test_nobody_is_asked_again_who_asks_for_more_time_than_there_is(
         ("-1", None),
         ("1.5", None),
         ("Wed, 21 Oct 99999 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", None),
     ],
 )
 def test_retry_after_is_seconds(value: str, expected: float | None) -> None:

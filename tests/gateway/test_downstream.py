@@ -186,9 +186,9 @@ async def test_a_heartbeat_that_is_broken_off_holds_nobody_up(client: Client) ->
     client.is_taking.clear()
     client.waiting.clear()
     async with asyncio.TaskGroup() as group:
-        beating = group.create_task(down.beat(), name="beat")
+        speaking = group.create_task(down.beat(), name="beat")
         await client.waiting.wait()
-        beating.cancel()
+        speaking.cancel()
 
     client.is_taking.set()
     await down.put(EVENT)

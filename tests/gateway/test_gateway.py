@@ -613,6 +613,76 @@ def test_a_key_has_so_many_requests_at_once(guarded: Guarded, upstream: Scripted
     assert eventually(lambda: guarded.chat("one at a time", "a").status == 200 or None, "the place is not free again")
 
 
+@pytest.mark.parametrize("name", ["second", "smart"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"model": "a", "model": "NAME"}',
+        '{"model": "NAME", "Model": "a"}',
+        '{"MODEL": "a", "model": "NAME"}',
+        '{"Model": "NAME"}',
+        r'{"mod\u0065l": "a", "model": "NAME"}',
+    ],
+)
+def test_a_key_for_some_models_takes_no_second_spelling_of_the_model(guarded: Guarded, name: str, body: str) -> None:
+    model = {"second": "c", "smart": "smart"}[name]
+
+    answer = guarded.ask(name, "POST", CHAT, body.replace("NAME", model).encode())
+
+    assert error_of(answer)[:2] == (400, "ambiguous_model")
+    tape = guarded.server.tape(answer.trace)
+    assert (tape.outcome, tape.tags) == (Outcome.STOPPED, {"key": name})
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("all", b'{"model": "a", "model": "c", "Model": 7, "stream": true}'),
+        ("second", b'{"model": "c", "metadata": {"model": "a", "Model": "b"}, "models": 7, "stream": true}'),
+    ],
+)
+def test_a_key_for_all_models_and_other_fields_are_let_be(
+    guarded: Guarded, upstream: ScriptedUpstream, name: str, body: bytes
+) -> None:
+    upstream.answer(*streamed(event("a"), DONE))
+
+    assert guarded.ask(name, "POST", CHAT, body).read_all() == event("a") + DONE
+    assert upstream.next_call().body == body
+
+
+def test_a_body_that_still_comes_takes_the_place_of_its_key(guarded: Guarded, upstream: ScriptedUpstream) -> None:
+    field = f"Authorization: Bearer {guarded.keys['one at a time']}"
+    body = chat_body(model="a")
+    client = guarded.server.client()
+    eventually(lambda: guarded.chat("one at a time", "nobodys").status == 404 or None, "the place is not free")
+    client.send(client.request_bytes("POST", CHAT, b"", field, f"Content-Length: {len(body)}") + body[:5])
+
+    def refused() -> Answer | None:
+        answer = guarded.chat("one at a time", "nobodys", "X-Tailrace-Session: late")
+        return answer if answer.status == 429 else None
+
+    second = eventually(refused, "the first one has no place")
+
+    assert error_of(second)[1] == "too_many_streams"
+    tape = guarded.server.tape(second.trace)
+    assert (tape.outcome, tape.session, tape.tags) == (Outcome.STOPPED, "late", {"key": "one at a time"})
+    upstream.answer(*streamed(event("a"), DONE))
+    client.send(body[5:])
+    assert client.answer().read_all() == event("a") + DONE
+
+
+def test_a_client_that_leaves_within_its_body_gives_its_place_back(guarded: Guarded) -> None:
+    field = f"Authorization: Bearer {guarded.keys['one at a time']}"
+    client = guarded.server.client()
+    eventually(lambda: guarded.chat("one at a time", "nobodys").status == 404 or None, "the place is not free")
+    client.send(client.request_bytes("POST", CHAT, b"", field, "Content-Length: 100") + b"{")
+    eventually(lambda: guarded.chat("one at a time", "nobodys").status == 429 or None, "it has no place")
+
+    client.reset()
+
+    eventually(lambda: guarded.chat("one at a time", "nobodys").status == 404 or None, "the place is not free again")
+
+
 def test_a_key_has_so_many_requests_a_minute(guarded: Guarded, upstream: ScriptedUpstream) -> None:
     upstream.answer(*streamed(event("a"), DONE))
     assert guarded.chat("once a minute", "a").read_all() == event("a") + DONE

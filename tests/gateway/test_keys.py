@@ -583,6 +583,20 @@ def test_a_file_without_keys_any_more_refuses_everybody_and_opens_the_gateway_to
     ]
 
 
+def test_keys_that_were_there_before_this_process_are_still_needed(
+    path: Path, file: KeyFile, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = Keys(path, is_required=True, clock=clock)
+
+    assert keys.are_configured
+    assert refused(keys, bearer("tr-aa-secret")).code == "invalid_key"
+    assert caplog.messages == [f"there are no keys in {path} any more: every request is refused"]
+
+    _, text = file.create(name="ci")
+    clock.later()
+    assert keys.check(bearer(text)).name == "ci"
+
+
 def test_a_file_that_could_not_be_read_at_all_is_read_as_soon_as_it_can_be(
     path: Path, file: KeyFile, clock: Clock
 ) -> None:

@@ -13,9 +13,9 @@ from gateway.given import Client, until
 from support.upstream import DONE, STREAM_HEAD, ScriptedUpstream, Step, chunk, event, send, stall, streamed, wait
 from tailrace.client.transport import Transport
 from tailrace.gateway import passage as module
-from tailrace.gateway.attempts import Opened, Way
 from tailrace.gateway.deadlines import Moments
 from tailrace.gateway.downstream import Downstream
+from tailrace.gateway.opened import Opened, Way
 from tailrace.gateway.passage import Passage
 from tailrace.gateway.refusal import Message, Refusal
 from tailrace.gateway.report import GAP_BUCKETS
@@ -207,12 +207,12 @@ async def test_nothing_overtakes_a_chunk_that_waits_for_a_heartbeat(bench: Bench
     bench.down.write, bench.down.send = (lambda data: not taken.append(data)), slow
     async with asyncio.TaskGroup() as group:
         pumping = group.create_task(bench.passage.pump(chunks), name="pump")
-        beating = group.create_task(bench.down.beat(), name="beat")
-        await until(lambda: chunks.is_waited_for and bench.down.beating)
+        speaking = group.create_task(bench.down.beat(), name="beat")
+        await until(lambda: chunks.is_waited_for and bench.down.speaking)
         chunks.push(one)
         await until(lambda: not chunks.is_waited_for)  # it has been read, and waits for the heartbeat
         is_taking.set()
-        await until(lambda: beating.done() and len(taken) == 3)
+        await until(lambda: speaking.done() and len(taken) == 3)
         pumping.cancel()
 
     assert taken == [b": keepalive\n\n", one, two]

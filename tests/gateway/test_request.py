@@ -248,7 +248,8 @@ def test_a_stream_that_is_not_to_be_is_taken_out_with_its_options() -> None:
 def test_a_stream_that_is_to_be_is_put_in(body: bytes) -> None:
     request = asking(body, wanted=False, wants=True)
 
-    assert json.loads(request.body) == {"n": 1, "stream": True}
+    # With its usage, which the answer in one piece that is made of it has to have.
+    assert json.loads(request.body) == {"n": 1, "stream": True, "stream_options": {"include_usage": True}}
     assert request.wants_stream
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.llm.codec import RequestFields, dumps, load_object, loads, request_fields
+from tailrace.llm.codec import RequestFields, dumps, field_names, load_object, loads, request_fields
 
 TOO_DEEP = b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
@@ -41,6 +41,25 @@ def test_both_fields_may_be_absent(body: bytes) -> None:
 def test_a_body_that_is_no_such_object_is_refused_with_the_place(body: bytes, place: str) -> None:
     with pytest.raises(ValueError, match=place.replace("$", r"\$")):
         request_fields(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (b"{}", []),
+        (b'{"model":"a","x":{"model":"b","y":1},"z":[{"model":"c"}]}', ["model", "x", "z"]),
+        (b'{"model":"a","Model":1,"model":null}', ["model", "Model", "model"]),
+        (rb'{"mod\u0065l":"\ud83d"}', ["model"]),
+    ],
+)
+def test_the_names_at_the_top_are_read_as_often_as_they_are_there(body: bytes, names: list[str]) -> None:
+    assert field_names(body) == names
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"a":"\xff"}', TOO_DEEP], ids=["empty", "cut", "no UTF-8", "too deep"])
+def test_names_that_cannot_be_read_are_a_value_error(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        field_names(body)
 
 
 @pytest.mark.parametrize("data", ['{"a":[1,2.5,null,"é"]}', '{"a":[1,2.5,null,"é"]}'.encode()])

@@ -27,6 +27,7 @@ from tailrace.gateway.report import Observer
 from tailrace.gateway.settings import LocalUpstreamSettings
 from tailrace.gateway.spans import Spans
 from tailrace.gateway.upstream import HttpUpstream, Upstream
+from tailrace.llm.codec import Object
 from tailrace.llm.dialect import openai_error
 from tailrace.tape import Library
 
@@ -35,10 +36,11 @@ class Application:
     """Made from a configuration; serve it with any ASGI server, or with `tailrace up`.
 
     Opens the library and checks the upstreams at once. With `shares_models`, somebody else runs the local models.
+    With `requires_keys`, nobody is let in without a key, also when there is none.
     Raises `ConfigError` or `LibraryUnavailable`.
     """
 
-    def __init__(self, config: Config, *, shares_models: bool = False) -> None:
+    def __init__(self, config: Config, *, shares_models: bool = False, requires_keys: bool = False) -> None:
         self.config = config
         self.library = Library(config.library.url, summarise=config.summariser(), redactor=config.library.redactor())
         try:
@@ -50,17 +52,17 @@ class Application:
                 for settings in config.upstream
             ]
             self.metrics = Metrics(health=self.library.health, open_breakers=self._open_breakers)
-            self.gateway = self._make_gateway()
+            self.gateway = self._make_gateway(requires_keys)
         except BaseException:
             self.library.close()
             raise
         self.listens_on(config.server.host, config.server.port)
         self._api = self._make_api()
 
-    def _make_gateway(self) -> Gateway:
+    def _make_gateway(self, requires_keys: bool) -> Gateway:
         config = self.config
         state_file = keys_path(config.gateway.keys_file, config.library.url)
-        self.keys = Keys(state_file)
+        self.keys = Keys(state_file, is_required=requires_keys)
         observers: list[Observer] = [self.metrics]
         if config.gateway.otel:
             urls = {settings.name: getattr(settings, "base_url", "") for settings in config.upstream}
@@ -108,12 +110,10 @@ class Application:
 
         @api.get("/metrics", summary="What Prometheus scrapes; with keys, only with one", response_class=Response)
         def metrics(request: Request) -> Response:  # in a thread: it reads files when there are several workers
-            if self.keys.are_configured:
-                try:
-                    self.keys.check(request.headers.items())
-                except Refusal as refusal:
-                    body = openai_error(refusal.message, refusal.kind, refusal.code)
-                    return Response(body, refusal.status, WWW_AUTHENTICATE, "application/json")
+            refusal = self._objection(request)
+            if refusal is not None:
+                error = openai_error(refusal.message, refusal.kind, refusal.code)
+                return Response(error, refusal.status, WWW_AUTHENTICATE, "application/json")
             body, content_type = self.metrics.render(request.headers.get("accept", ""))
             return Response(body, media_type=content_type)
 
@@ -122,26 +122,33 @@ class Application:
             return {"status": "ok"}
 
         @api.get("/readyz", summary="Whether it records and its upstreams can answer", responses={503: {}})
-        async def readyz() -> JSONResponse:
+        async def readyz(request: Request) -> JSONResponse:
             health = self.library.health()
             problems = {upstream.name: upstream.problem() for upstream in self.upstreams}
             ready = health.writable and not any(problems.values())
-            body = {
-                "status": "ready" if ready else "not ready",
-                "pid": os.getpid(),
-                "library": {
+            body: Object = {"status": "ready" if ready else "not ready", "pid": os.getpid()}
+            if self._objection(request) is None:  # names of upstreams and paths of files are not for strangers
+                body["library"] = {
                     "writable": health.writable,
                     "error": health.error,
                     "unsaved_bytes": health.unsaved_bytes,
                     "lost_bytes": health.lost_bytes,
                     "lag_s": round(health.lag_s, 3),
-                },
-                "upstreams": {name: problem or "ok" for name, problem in problems.items()},
-                "streams": self.gateway.active_count,
-            }
+                }
+                body["upstreams"] = {name: problem or "ok" for name, problem in problems.items()}
+                body["streams"] = self.gateway.active_count
             return JSONResponse(body, status_code=200 if ready else 503)
 
         return api
+
+    def _objection(self, request: Request) -> Refusal | None:
+        """Why this request may not see what is for those with a key; None where it may."""
+        if self.keys.are_configured:
+            try:
+                self.keys.check(request.headers.items())
+            except Refusal as refusal:
+                return refusal
+        return None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

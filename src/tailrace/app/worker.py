@@ -43,6 +43,8 @@ class Order(BaseModel):
     metrics_folder: str
     """In which the workers count together; the parent's, which removes it. When that is gone, they do."""
     is_verbose: bool = False
+    has_keys: bool = False
+    """Whether the parent has ever seen keys. The worker then lets nobody in without one, whatever is in the file."""
 
 
 def main() -> None:
@@ -58,7 +60,7 @@ def main() -> None:
     listener = socket.socket(fileno=order.descriptor)
     listener.set_inheritable(False)
     try:
-        worker = Worker(Application(order.config, shares_models=True), orders, answers)
+        worker = Worker(Application(order.config, shares_models=True, requires_keys=order.has_keys), orders, answers)
         run(worker, listener)
     except TailraceError as error:
         logger.error("%s", error)

@@ -1,8 +1,9 @@
 """Serving one port from several processes: a parent that starts them, keeps them, and stops them.
 
 Rules: the parent serves nothing itself. It holds what there is once: the listening socket, which every worker
-inherits, and the processes of the local models, whose addresses it tells each worker. Whatever can go wrong at the
-start goes wrong in the parent, before a worker is started. A worker that dies is started again; one that dies again
+inherits, the processes of the local models, whose addresses it tells each worker, and whether there have ever been
+keys, so that a worker started after they are gone lets nobody in. Whatever can go wrong at the start goes wrong in the
+parent, before a worker is started. A worker that dies is started again; one that dies again
 and again as soon as it has begun ends the whole, because nobody would see it otherwise.
 """
 
@@ -26,8 +27,10 @@ from tailrace.app.config import Config
 from tailrace.app.serving import bind, first_of, has_keys
 from tailrace.app.worker import SERVES, Order
 from tailrace.errors import TailraceError
+from tailrace.gateway.keys import Keys, keys_path
 from tailrace.gateway.local import LocalModel, ModelState
 from tailrace.gateway.settings import LocalUpstreamSettings
+from tailrace.gateway.state_file import LOOK_S
 
 RESTART_S = 1.0
 EARLY_S = 10.0
@@ -79,6 +82,7 @@ class Workers:
         self._order = Order(
             descriptor=listener.fileno(), config=config, metrics_folder=metrics_folder, is_verbose=is_verbose
         )
+        self._keys = Keys(keys_path(config.gateway.keys_file, config.library.url))
         self._models = [
             LocalModel(settings, self._tell)
             for settings in config.upstream
@@ -98,6 +102,7 @@ class Workers:
             for model in self._models:
                 await models.enter_async_context(model.running())
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow_keys(), name="tailrace-keys")
                 for number in sorted(self._silent):
                     group.create_task(self._keep(number), name=f"tailrace-worker-{number}")
 
@@ -111,6 +116,14 @@ class Workers:
     def _tell(self, state: ModelState) -> None:
         for process in self._processes:
             _write(process, state.model_dump_json())
+
+    async def _follow_keys(self) -> None:
+        """Sees also keys that are made and gone between two starts of a worker."""
+        while not self._is_stopping.is_set():
+            _ = self._keys.are_configured  # which remembers
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._is_stopping.wait()
 
     async def _keep(self, number: int) -> None:
         """Has this worker running until the whole is stopped."""
@@ -148,7 +161,8 @@ class Workers:
         try:
             if self._is_stopping.is_set():  # while it was being started
                 _terminate(process)
-            _write(process, self._order.model_dump_json())
+            order = self._order.model_copy(update={"has_keys": self._keys.are_configured})
+            _write(process, order.model_dump_json())
             for model in self._models:
                 _write(process, model.state.model_dump_json())
             assert process.stdout is not None

@@ -12,8 +12,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from enum import Enum
 
 from tailrace.client.transport import READ_ERRORS, broken
 from tailrace.errors import UpstreamBroken, UpstreamError, UpstreamUnreachable
@@ -22,11 +20,12 @@ from tailrace.gateway.breaker import Breaker
 from tailrace.gateway.deadlines import Moments
 from tailrace.gateway.detection import Ability, StreamingMemory
 from tailrace.gateway.interrupt import Interruptible
+from tailrace.gateway.opened import Failure, Opened, Way, answered
 from tailrace.gateway.refusal import Refusal
 from tailrace.gateway.request import Request, asking_for_stream
 from tailrace.gateway.settings import Retry, Streaming
-from tailrace.gateway.upstream import Answer, Target
-from tailrace.llm import StreamWatch, watch_for
+from tailrace.gateway.upstream import Target
+from tailrace.llm import watch_for
 from tailrace.tape import Outcome
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504, 529})
@@ -37,50 +36,6 @@ MAX_HELD_BYTES = 256 * 1024
 """How much of a stream is held back for its first output while there is another upstream to ask."""
 
 logger = logging.getLogger("tailrace.gateway")
-
-
-class Way(Enum):
-    """How the answer gets to the client."""
-
-    RELAY = "as it comes"
-    CONVERT = "whole, then in the form that the client asked for"
-
-
-@dataclass(slots=True)
-class Opened:
-    """An answer that has begun."""
-
-    target: Target
-    request: Request
-    """As it was put to the upstream."""
-    response: Answer
-    way: Way
-    is_stream: bool
-    """Whether the upstream's answer is a stream."""
-    held: list[tuple[int, bytes]] = field(default_factory=list)
-    """What has been read already, each with its time."""
-    is_mislabelled: bool = False
-    """Whether the answer is an event stream that says it is something else."""
-    watch: StreamWatch | None = None
-    """It has seen what is held."""
-
-    @property
-    def fields(self) -> list[tuple[str, str]]:
-        """The head's fields for the client."""
-        if not self.is_mislabelled:
-            return self.response.headers
-        others = [(name, value) for name, value in self.response.headers if name.lower() != "content-type"]
-        return [*others, ("content-type", "text/event-stream")]
-
-
-@dataclass(eq=False, slots=True)
-class Failure(Exception):
-    """Why there is no answer."""
-
-    outcome: Outcome
-    refusal: Refusal
-    is_sent: bool = True
-    """Whether the upstream may have got the request."""
 
 
 class Attempts:
@@ -181,18 +136,33 @@ class Attempts:
                 opened = await self._asked_otherwise(opened, wants_stream)
             status = opened.response.status
             if rest and not opened.held and self._is_to_be_repeated(opened, target, rest):
-                message = f"{target.upstream.name} answered {status}"
-                raise Failure(Outcome.UPSTREAM_ERROR, Refusal(status, "upstream_error", message, "upstream_error"))
+                self._note_answer(opened)
+                raise answered(opened)
             if self._is_auto(target) and status < 300:
                 if not opened.is_stream:
                     await self._sniff(opened)
                 self._remember(opened)
             if rest and opened.is_stream and self._request.is_api and status < 400:
                 await self._hold(opened)
-        except BaseException:
+        except Failure as failure:
+            if failure.is_fault:
+                self._breakers[target.upstream.name].failed(time.monotonic())
             opened.response.close()
             raise
+        except BaseException:
+            self._breakers[target.upstream.name].abandoned()
+            opened.response.close()
+            raise
+        self._note_answer(opened)
         return opened
+
+    def _note_answer(self, opened: Opened) -> None:
+        """Tells the breaker how the upstream is: only when it is known whether the answer leads to anything."""
+        breaker = self._breakers[opened.target.upstream.name]
+        if opened.response.status in _BREAKING:
+            breaker.failed(time.monotonic())
+        else:
+            breaker.succeeded()
 
     async def _asked_otherwise(self, opened: Opened, wants_stream: bool) -> Opened:
         """The same, or, if it is a refusal to stream, or not to, the answer to the request put the other way. A way
@@ -203,6 +173,7 @@ class Attempts:
         if ability is None:
             return opened
         opened.response.close()
+        self._note_answer(opened)
         other = await self._ask(target, not wants_stream)
         if other.response.status < 400 and detection.is_about_every_request(body):
             self._memory.note(target.upstream.name, target.model, ability, f"it answered {status}")
@@ -244,10 +215,6 @@ class Attempts:
         moments.head_at_ns = moments.read_at_ns = time.perf_counter_ns()
         if self._head_came is not None:
             self._head_came()
-        if response.status in _BREAKING:
-            breaker.failed(time.monotonic())
-        else:
-            breaker.succeeded()
         return self._judged(Opened(target, request, response, Way.RELAY, headers.is_stream(response.headers)))
 
     def _judged(self, opened: Opened) -> Opened:
@@ -281,7 +248,7 @@ class Attempts:
         async with self._attempt():
             try:
                 while size <= detection.MAX_REFUSAL_BYTES and (chunk := await opened.response.read()):
-                    opened.held.append((time.perf_counter_ns(), chunk))
+                    self._keep(opened, chunk)
                     size += len(chunk)
             except READ_ERRORS:
                 pass  # whoever reads on will meet it again
@@ -296,7 +263,7 @@ class Attempts:
                     chunk = await opened.response.read()
                     if not chunk:
                         break
-                    opened.held.append((time.perf_counter_ns(), chunk))
+                    self._keep(opened, chunk)
                     head += chunk
             except READ_ERRORS:
                 return  # whoever reads on will meet it again
@@ -307,6 +274,10 @@ class Attempts:
             if opened.watch is not None:
                 for read_at_ns, chunk in opened.held:
                     opened.watch.feed(chunk, read_at_ns)
+
+    def _keep(self, opened: Opened, chunk: bytes) -> None:
+        self._moments.read_at_ns = now_ns = time.perf_counter_ns()
+        opened.held.append((now_ns, chunk))
 
     async def _hold(self, opened: Opened) -> None:
         """Reads up to the first sign of work. Raises `Failure` when the stream fails before it."""
@@ -320,9 +291,8 @@ class Attempts:
                     chunk = await opened.response.read()
                     if not chunk:
                         break
-                    self._moments.read_at_ns = now_ns = time.perf_counter_ns()
-                    stream.feed(chunk, now_ns)
-                    opened.held.append((now_ns, chunk))
+                    self._keep(opened, chunk)
+                    stream.feed(chunk, self._moments.read_at_ns)
                     size += len(chunk)
         except READ_ERRORS as error:
             refusal = Refusal(502, "upstream_truncated", str(broken(error)), "upstream_error")

@@ -9,7 +9,7 @@ import asyncio
 import time
 
 from tailrace.gateway import headers
-from tailrace.gateway.refusal import WWW_AUTHENTICATE, Refusal, Send, Write, answer
+from tailrace.gateway.refusal import WWW_AUTHENTICATE, Message, Refusal, Send, Write, answer
 from tailrace.gateway.settings import Heartbeat
 from tailrace.llm import Dialect, HeartbeatStyle, StreamWatch
 from tailrace.llm.codec import Object, load_object
@@ -39,8 +39,13 @@ class Downstream:
         """Whether a chunk is on its way: for as long as the client does not take it."""
         self.sent_at_ns = 0
         """When the last chunk went off."""
-        self.beating: asyncio.Event | None = None
-        """Set while a heartbeat is on its way; wait for it before sending."""
+        self.speaking: asyncio.Event | None = None
+        """Set while something of Tailrace's own is on its way; wait for it before sending."""
+        self.holds_back = False
+        """Whether something that the watch has seen has not been taken by the client: then what it says is not said
+        to the client."""
+        self.is_finished = False
+        """Whether the answer has been ended properly."""
         self.heartbeat_count = 0
         self.watch: StreamWatch | None = None
         """What the upstream's bytes have been, when they are passed on."""
@@ -64,7 +69,7 @@ class Downstream:
         self._takes_heartbeats = is_event_stream and self._style is not HeartbeatStyle.OFF
         self.sent_at_ns = time.perf_counter_ns()
         self._fields, self._head_ns = fields, self.sent_at_ns
-        await self.send({"type": "http.response.start", "status": status, "headers": fields})
+        await self._say({"type": "http.response.start", "status": status, "headers": fields})
 
     def record_head(self) -> None:
         """Records the head that the client got, if it was sent and no upstream has given one."""
@@ -76,19 +81,19 @@ class Downstream:
 
     async def put(self, data: bytes) -> None:
         """Sends and records a part of the answer that was made here."""
-        if self.beating is not None:
-            await self.beating.wait()
         self.is_sending = True
-        await self.send({"type": "http.response.body", "body": data, "more_body": True})
-        self.is_sending = False
         self._last_put = data
+        await self._say({"type": "http.response.body", "body": data, "more_body": True})
+        self.is_sending = False
         self.sent_at_ns = now_ns = time.perf_counter_ns()
         if self._recording is not None:
             self._recording.write(data, now_ns, Origin.TAILRACE)
 
     async def finish(self) -> None:
-        """Ends the answer properly."""
+        """Ends the answer properly. Returns when the client has taken what was sent."""
+        self.holds_back = True
         await self.send({"type": "http.response.body", "body": b""})
+        self.holds_back, self.is_finished = False, True
 
     @property
     def has_put(self) -> bool:
@@ -109,7 +114,7 @@ class Downstream:
 
     async def beat(self) -> None:
         """Sends a heartbeat, if it may and there is one."""
-        if not self.may_speak or self.beating is not None:
+        if not self.may_speak or self.speaking is not None:
             return
         watch = self.watch
         example = self.example if watch is None else watch.first_payload
@@ -119,12 +124,7 @@ class Downstream:
             return
         if frame.startswith(b":") and watch is not None and watch.has_field_lines:
             frame = frame.removesuffix(b"\n")  # one line end: a comment that ends no event
-        self.beating = asyncio.Event()
-        try:
-            await self.send({"type": "http.response.body", "body": frame, "more_body": True})
-        finally:
-            self.beating.set()
-            self.beating = None
+        await self._say({"type": "http.response.body", "body": frame, "more_body": True})
         self.sent_at_ns = time.perf_counter_ns()
         self.heartbeat_count += 1
         if self._recording is not None:
@@ -145,6 +145,17 @@ class Downstream:
         if self._recording is not None:
             self._recording.inject(frame)
         return True
+
+    async def _say(self, message: Message) -> None:
+        """Sends something of Tailrace's own, after what is on its way already."""
+        while self.speaking is not None:
+            await self.speaking.wait()
+        self.speaking = asyncio.Event()
+        try:
+            await self.send(message)
+        finally:
+            self.speaking.set()
+            self.speaking = None
 
     def _last_payload(self) -> Object | None:
         if self.watch is not None:

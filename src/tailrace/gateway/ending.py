@@ -21,6 +21,8 @@ class Ending:
     refusal: Refusal | None = None
     is_told: bool = False
     note: str | None = None
+    code: str | None = None
+    """What metrics call it, where the refusal's code is the upstream's, which may be anything."""
 
     @property
     def line(self) -> str | None:

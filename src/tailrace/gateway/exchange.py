@@ -8,6 +8,7 @@ for anything but the client. Whoever ends the exchange early, a deadline, the cl
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Coroutine, Iterable, Sequence
@@ -15,11 +16,12 @@ from collections.abc import Coroutine, Iterable, Sequence
 from tailrace.client.transport import READ_ERRORS, broken
 from tailrace.gateway import conversion, ending, headers
 from tailrace.gateway.adapter import Whole
-from tailrace.gateway.attempts import Attempts, Failure, Opened, Way
+from tailrace.gateway.attempts import Attempts
 from tailrace.gateway.deadlines import Moments, running
-from tailrace.gateway.downstream import Downstream, send_refusal
+from tailrace.gateway.downstream import TELL_S, Downstream, send_refusal
 from tailrace.gateway.ending import Ending
 from tailrace.gateway.interrupt import Interruptible
+from tailrace.gateway.opened import Failure, Opened, Way
 from tailrace.gateway.passage import Passage
 from tailrace.gateway.refusal import Receive, Refusal, Send, Write
 from tailrace.gateway.report import Report
@@ -192,13 +194,14 @@ class Exchange:
         self._down.watch = opened.watch
         await self._passage.pass_held(held)
         await self._passage.pump(opened.response)
-        self._end(ending.of_body(opened.watch, self._request.dialect, self._down.status, opened.target.upstream.name))
+        name = opened.target.upstream.name
+        await self._finish(ending.of_body(opened.watch, self._request.dialect, self._down.status, name))
 
     async def _convert(self, opened: Opened) -> None:
         """Gathers the answer, and gives it to the client in the form that it asked for."""
         try:
             body = conversion.decoded(await self._passage.gather(opened), headers.coding(opened.response.headers))
-            self._moments.is_reading = False
+            self._moments.is_reading = self._moments.awaits_stream = False
             whole = self._whole(opened, body)
         except Refusal as refusal:
             self._respond(opened, Kind.STREAM if self._down.is_committed else Kind.NORMAL)
@@ -211,12 +214,12 @@ class Exchange:
             await self._pace(opened, self._answer[0])
         elif error is not None and (self._down.is_committed or whole.status < 400):
             self._respond(opened, Kind.STREAM if self._down.is_committed else Kind.NORMAL)
-            self._end(Ending(Outcome.UPSTREAM_ERROR, error))
+            self._end(Ending(Outcome.UPSTREAM_ERROR, error, code="upstream_error"))
         else:
             self._respond(opened, Kind.NORMAL)
             await self._start(whole.status, whole.headers, is_stream=False)
             await self._passage.put(whole.body)
-            self._end(ending.by_status(whole.status))
+            await self._finish(ending.by_status(whole.status))
 
     def _whole(self, opened: Opened, body: bytes) -> Whole:
         """The answer as the client's API would give it in one piece. Raises `Refusal` for a stream that failed."""
@@ -249,7 +252,14 @@ class Exchange:
         for due_s, data in synthesis.pieces(answer, self._services.settings.pace):
             await asyncio.sleep(max(0.0, due_s - (time.perf_counter_ns() - started_ns) / 1e9))
             await self._passage.put(data)
-        self._end(ending.by_status(200))
+        await self._finish(ending.by_status(200))
+
+    async def _finish(self, end: Ending) -> None:
+        """The answer has come whole. It has ended when the client has taken it, or the deadline for all has passed."""
+        self._moments.is_reading = self._moments.awaits_stream = False
+        if self._ending is None and (ending.said(self._down.watch, self._down.status) or end).is_told:
+            await self._down.finish()
+        self._end(end)
 
     # What Tailrace itself says
 
@@ -314,8 +324,12 @@ class Exchange:
             if refusal is not None:
                 down.status = refusal.status
                 await send_refusal(down.send, refusal, self._request.dialect, self._recording)
+        elif down.is_finished:
+            return
         elif end.is_told or (refusal is not None and await down.tell(refusal.message, refusal.kind, refusal.code)):
-            await down.finish()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TELL_S):
+                    await down.finish()
         # Else the answer is left unfinished, and the server breaks the connection: in the middle of an event, or of
         # a body, that is the only sign that cannot be taken for the end.
 
@@ -324,7 +338,8 @@ class Exchange:
     def _end(self, end: Ending) -> None:
         """Sets the ending, if there is none yet. What the stream has said itself comes before what is given."""
         if self._ending is None:
-            self._ending = ending.said(self._down.watch, self._down.status) or end
+            said = None if self._down.holds_back else ending.said(self._down.watch, self._down.status)
+            self._ending = said or end
 
     def _fail(self, error: Exception) -> None:
         logger.error("an exchange with %s failed", self._upstream_name(), exc_info=error)
@@ -352,11 +367,13 @@ class Exchange:
     def _fill_report(self, end: Ending) -> None:
         report, passage, watch = self._report, self._passage, self._moments.watch
         report.close(end.outcome, end.refusal, self._moments, time.perf_counter_ns())
+        report.code = end.code or report.code
         report.upstream = self._upstream_name() if self._attempts.count else None
         report.attempt_count, report.status = self._attempts.count, self._down.status
         report.heartbeat_count, report.gaps = self._down.heartbeat_count, passage.gaps
         report.chunk_count, report.byte_count = passage.chunk_count, passage.byte_count
-        for payload in self._answer or ([] if watch is None else watch.last_payloads):
+        seen = [] if watch is None else [watch.first_payload or {}, *watch.last_payloads]
+        for payload in self._answer or seen:
             report.learn(self._request.dialect.facts(payload))
 
     def _wake_soon(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 
 from tailrace.gateway.allowance import Allowance
@@ -35,7 +35,7 @@ from tailrace.gateway.services import Services
 from tailrace.gateway.settings import GatewaySettings, Route
 from tailrace.gateway.upstream import Target, Upstream, base_path
 from tailrace.gateway.wheel import Wheel
-from tailrace.llm.codec import Object, dumps
+from tailrace.llm.codec import Object, dumps, field_names
 from tailrace.llm.dialect import openai_error
 from tailrace.tape import Library, Outcome
 
@@ -121,21 +121,22 @@ class Gateway:
         try:  # step by step, so that a refusal is recorded with all that was known
             if key is not None:
                 request = without_credentials(request, key.name)
-            body = await read_body(receive, request.headers, self._settings.max_request_bytes)
-            started_ns = time.perf_counter_ns()
-            request = with_tailrace_headers(replace(request, body=body))
-            if path.startswith(RELAY):
-                request, targets = self._relayed(request)
-            else:
-                request = with_body_fields(request)
-                request, targets = await self._resolved(request)
-            if key is None:
-                await self._exchange(request, targets, scope, receive, send, started_ns)
-            else:
-                targets = _allowed(targets, key, self.catalogue.route(request.model))
-                with self._allowance.slot(key):
+            request = with_tailrace_headers(request)
+            with nullcontext() if key is None else self._allowance.slot(key):  # around the body: it takes memory, too
+                body = await read_body(receive, request.headers, self._settings.max_request_bytes)
+                started_ns = time.perf_counter_ns()
+                request = replace(request, body=body)
+                if path.startswith(RELAY):
+                    request, targets = self._relayed(request)
+                else:
+                    request = with_body_fields(request)
+                    if key is not None:
+                        _check_names(body, key)
+                    request, targets = await self._resolved(request)
+                if key is not None:
+                    targets = _allowed(targets, key, self.catalogue.route(request.model))
                     await self._allowance.admit(key)
-                    await self._exchange(request, targets, scope, receive, send, started_ns)
+                await self._exchange(request, targets, scope, receive, send, started_ns)
         except Refusal as refusal:
             await self._refuse(send, request, refusal)
         except ClientLeftError:
@@ -222,6 +223,22 @@ class Gateway:
         deadline = time.monotonic() + _CLOSE_S
         while self._active and time.monotonic() < deadline:  # noqa: ASYNC110 - a second at the end of the process
             await asyncio.sleep(0.01)
+
+
+def _check_names(body: bytes, key: Key) -> None:
+    """What a key may use is judged by `model`, and an upstream that reads JSON in another way must not find another
+    one: the last of two, or `Model`. Raises `Refusal` (400)."""
+    if not key.models:
+        return
+    try:
+        names = [name for name in field_names(body) if name.casefold() == "model"]
+    except ValueError as error:
+        raise Refusal(400, "invalid_json", f"the body is not the JSON object that is expected: {error}") from error
+    if names not in ([], ["model"]):
+        message = (
+            f"the body has a field like `model` other than that one alone, and the key {key.id} is for some models"
+        )
+        raise Refusal(400, "ambiguous_model", message)
 
 
 def _allowed(targets: Sequence[Target], key: Key, route: str | None) -> Sequence[Target]:

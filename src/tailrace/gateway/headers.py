@@ -111,7 +111,7 @@ def retry_after_s(headers: Pairs) -> float | None:
         return float(value)
     try:
         return email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-    except ValueError:
+    except (ValueError, OverflowError):  # a zone or a year that no clock has
         return None
 
 

@@ -2,7 +2,8 @@
 
 Rules. A key itself is nowhere stored, only its SHA-256: it is 32 random bytes, not a password, so there is nothing to
 guess that a slow hash would protect, and one on every request would cost more than relaying it. Keys once configured
-stay in force: a file that is damaged, emptied or removed while the server runs never opens the gateway to everybody.
+stay in force: a file that is damaged, emptied or removed while the server runs never opens the gateway to everybody,
+nor does a process of it that is started after that.
 """
 
 from __future__ import annotations
@@ -178,19 +179,20 @@ class KeyFile:
 class Keys:
     """The keys in force, for the gateway: what `tailrace key` changes holds within a second, without a restart.
 
-    Raises `ConfigError` for a file that cannot be read. While it runs, it then keeps what it knew and logs it once.
+    With `is_required`, there were keys before. Raises `ConfigError` for a file that cannot be read. While it runs, it
+    then keeps what it knew and logs it once.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, path: Path, *, is_required: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._file = StateFile(path, _FORMAT, clock=clock)
         self._known: _Known | None = None
         self._keys: dict[str, _StoredKey] = {}
-        self._were_configured = False
+        self._were_configured = is_required
         self._take(self._file.load())
 
     @property
     def are_configured(self) -> bool:
-        """Whether callers need a key: there is one, be it expired or revoked, or there was since the start."""
+        """Whether callers need a key: there is one, be it expired or revoked, or there was one before."""
         self._look()
         return self._were_configured
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterable
 
 from tailrace.client.transport import READ_ERRORS, broken
-from tailrace.gateway.attempts import Opened
 from tailrace.gateway.conversion import MAX_WHOLE_BYTES, too_large
 from tailrace.gateway.deadlines import Moments
 from tailrace.gateway.downstream import Downstream
+from tailrace.gateway.opened import Opened
 from tailrace.gateway.refusal import Refusal, Write
 from tailrace.gateway.report import GAP_BUCKETS
 from tailrace.gateway.upstream import Answer
@@ -55,8 +55,8 @@ class Passage:
                     return
                 now_ns = clock()
                 down.is_sending = True  # before anything is waited for: what comes meanwhile must not overtake it
-                if down.beating is not None:
-                    await down.beating.wait()
+                if down.speaking is not None:
+                    await down.speaking.wait()
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 down.is_sending = False
                 passed(chunk, now_ns)
@@ -68,7 +68,7 @@ class Passage:
 
         def push(chunk: bytes) -> bool:
             now_ns = clock()
-            if down.is_sending or down.beating is not None or self.is_stopped or not write(chunk):
+            if down.is_sending or down.speaking is not None or self.is_stopped or not write(chunk):
                 return False
             try:
                 passed(chunk, now_ns)
@@ -104,16 +104,16 @@ class Passage:
 
     async def pass_held(self, held: Iterable[tuple[int, bytes]]) -> None:
         """Sends what was read, and looked at, before it was clear that it would be passed on."""
-        if self._down.beating is not None:
-            await self._down.beating.wait()
-        self._down.is_sending = True  # all the way: the watch knows where the last one ends, not the others
+        self._down.is_sending = self._down.holds_back = True  # all the way: the watch has seen all of it
+        if self._down.speaking is not None:
+            await self._down.speaking.wait()
         for read_at_ns, chunk in held:
             if chunk:
                 self._count(chunk, read_at_ns)
                 await self._down.send({"type": "http.response.body", "body": chunk, "more_body": True})
                 if self._recording is not None:
                     self._recording.write(chunk, read_at_ns)
-        self._down.is_sending = False
+        self._down.is_sending = self._down.holds_back = False
 
     async def put(self, data: bytes) -> None:
         """Sends a part of the answer that was made here."""

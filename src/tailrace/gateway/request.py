@@ -10,6 +10,7 @@ from tailrace.gateway.headers import CREDENTIALS
 from tailrace.gateway.refusal import Receive, Refusal, Scope
 from tailrace.llm import Dialect, of_path
 from tailrace.llm.codec import dumps, loads, request_fields
+from tailrace.llm.openai_chat import CHAT, COMPLETIONS
 from tailrace.tape import Head, Kind
 
 MAX_SESSION_CHARACTERS = 200
@@ -107,7 +108,7 @@ def split_path(path: str) -> tuple[str, str]:
 def with_tailrace_headers(request: Request) -> Request:
     """Reads `X-Tailrace-Session` and `X-Tailrace-Tags`. Raises `Refusal` for what cannot be kept or passed on."""
     for name, value in request.headers:
-        if _has_other_bytes(value):  # aiohttp writes UTF-8 and nothing else
+        if _has_other_bytes(value):  # it could be neither kept nor passed on as text
             raise Refusal(400, "invalid_header", f"the value of {name} is not UTF-8")
     session = _field(request.headers, "x-tailrace-session")
     if len(session) > MAX_SESSION_CHARACTERS:
@@ -167,6 +168,8 @@ def asking_for_stream(request: Request, wants_stream: bool) -> Request:
     body.pop("stream_options", None)  # OpenAI refuses it without `stream`
     if wants_stream:
         body["stream"] = True
+        if request.dialect in (CHAT, COMPLETIONS):
+            body["stream_options"] = {"include_usage": True}  # an answer in one piece has it
     return replace(request, body=dumps(body), wants_stream=wants_stream)
 
 

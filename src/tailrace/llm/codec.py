@@ -36,6 +36,15 @@ def request_fields(body: bytes) -> RequestFields:
     return _decoded(_request_fields, body)
 
 
+def field_names(body: bytes) -> list[str]:
+    """The names of an object's fields, each as often as it is there. Raises ValueError."""
+    try:
+        names: list[str] = json.loads(body, object_pairs_hook=lambda pairs: [name for name, _ in pairs])
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+    return names
+
+
 def loads(data: str | bytes) -> Any:
     """Any JSON value. Raises ValueError."""
     return _decoded(_values, data)
