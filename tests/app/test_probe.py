@@ -45,7 +45,7 @@ async def test_it_asks_for_one_token_with_the_upstreams_key(upstream: ScriptedUp
     first, second = upstream.next_call(), upstream.next_call()
     assert (first.method, first.target, first.header("authorization")) == ("POST", "/v1/chat/completions", "Bearer k")
     asked = {"model": "m", "messages": [{"role": "user", "content": "Say ok"}], "max_tokens": 1}
-    assert json.loads(first.body) == {**asked, "stream": True}
+    assert json.loads(first.body) == {**asked, "stream": True, "stream_options": {"include_usage": True}}
     assert json.loads(second.body) == asked
 
 

@@ -268,3 +268,9 @@ def test_a_value_that_is_not_utf_8_is_refused_before_it_could_be_altered(
     assert error["message"] == "the value of x-custom is not UTF-8"
     assert server.tape(answer.trace).error == error["message"]
     assert ("x-custom", "caf\\xe9") in server.library.exchange(answer.trace).request_headers
+
+
+@pytest.mark.parametrize("name", ["cookie", "x-goog-api-key", "ocp-apim-subscription-key", "api-key", "x-api-key"])
+def test_what_says_who_the_client_is_stays_here_where_tailrace_has_a_key_of_its_own(name: str) -> None:
+    assert name not in dict(to_upstream([(name, "secret")], key="k"))
+    assert dict(to_upstream([(name, "secret")], key=None))[name] == "secret"

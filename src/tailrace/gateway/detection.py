@@ -172,7 +172,7 @@ class StreamingMemory:
         known = self.ability(upstream, model)
         is_news = known is not ability and not (known is None and ability is Ability.STREAMS)
         if (is_news or is_asked_for) and len(model or "") <= MAX_MODEL_CHARACTERS:
-            logger.info("%s, model %s: %s (%s)", upstream, model or "-", ability, why)
+            logger.info("%s, model %r: %s (%s)", upstream, model, ability, why)
             self._unsaved = self._fresh({**self._unsaved, _key(upstream, model): Seen(ability, time.time(), why)})
         if self._unsaved:
             self._save()

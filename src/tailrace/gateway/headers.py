@@ -16,7 +16,10 @@ _HOP_BY_HOP = frozenset({
     "transfer-encoding", "upgrade",
 })  # fmt: skip
 _SET_FOR_UPSTREAM = frozenset({"accept-encoding", "content-length", "expect", "host"})
-CREDENTIALS = frozenset({"api-key", "authorization", "x-api-key"})
+CREDENTIALS = frozenset({
+    "api-key", "authorization", "cookie", "ocp-apim-subscription-key", "x-api-key", "x-goog-api-key",
+})  # fmt: skip
+"""What says who the client is. A browser sends the cookies of every program on this machine."""
 _OURS = "x-tailrace-"
 _CONTROLS = {code: " " for code in (*range(0x20), 0x7F) if chr(code) != "\t"}
 """RFC 9110 section 5.5: what may not be in a value is sent on as a space."""

@@ -261,7 +261,7 @@ class Metrics(Observer):
             if report.kind is Kind.STREAM:
                 self._count_gaps(report, upstream, report.duration_ns - report.first_byte_ns)
         model = self._model(report)
-        if report.kind is Kind.STREAM and report.first_content_ns is not None:
+        if report.first_content_ns is not None:
             self._first_content.labels(upstream, model).observe(report.first_content_ns / 1e9)
         if report.input_tokens is not None:
             self._input_tokens.labels(upstream, model).inc(_counted(report.input_tokens))

@@ -83,7 +83,8 @@ class Report:
             self.phase = Phase.ANSWERING
         if moments.first_byte_at_ns:
             self.first_byte_ns = moments.first_byte_at_ns - since
-        if moments.watch is not None and moments.watch.first_content_ns is not None:
+        # An answer that was folded into one piece has none: its client saw no stream.
+        if self.kind is Kind.STREAM and moments.watch is not None and moments.watch.first_content_ns is not None:
             self.first_content_ns = moments.watch.first_content_ns - since
 
     def learn(self, facts: Facts) -> None:
