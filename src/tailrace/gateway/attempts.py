@@ -222,7 +222,7 @@ class Attempts:
         request, target, status = self._request, opened.target, opened.response.status
         if opened.is_stream:
             opened.watch = watch_for(request.dialect, headers.coding(opened.response.headers))
-        if not request.is_api or not request.dialect.can_synthesise:
+        if not request.is_convertible:
             return opened
         is_as_wanted = opened.is_stream == request.wants_stream
         if target.upstream.adapter is not None:
@@ -234,7 +234,7 @@ class Attempts:
     def _remember(self, opened: Opened) -> None:
         """Remembers what an answer shows of the upstream."""
         target = opened.target
-        if not opened.request.wants_stream or not self._request.dialect.can_synthesise:
+        if not opened.request.wants_stream or not self._request.is_convertible:
             return
         if opened.is_stream and self._ability(target) is Ability.STREAM_ONLY:
             return  # which it still is
@@ -349,7 +349,7 @@ class Attempts:
     def _wants_stream_from(self, target: Target) -> bool:
         """Whether this upstream is asked for a stream."""
         wanted = self._request.wants_stream
-        if not self._request.is_api or not self._request.dialect.can_synthesise:
+        if not self._request.is_convertible:
             return wanted
         name, mode, ability = target.upstream.name, target.streaming, self._ability(target)
         if wanted and mode is Streaming.OFF:

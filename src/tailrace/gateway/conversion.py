@@ -18,6 +18,7 @@ from tailrace.gateway.settings import Pace
 from tailrace.llm import Dialect, Identity
 from tailrace.llm.codec import Object, dumps, load_object
 from tailrace.llm.dialect import error_message, member, text, whole
+from tailrace.llm.inflating import CODINGS, Inflater
 from tailrace.tape.ulid import new_id
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
@@ -27,8 +28,6 @@ _OF_THE_BODY = frozenset({"content-encoding", "content-length", "content-type", 
 MAX_WHOLE_BYTES = 64 * 1024 * 1024
 """The longest answer that is gathered to be converted."""
 
-_INFLATED = frozenset({"deflate", "gzip", "x-gzip"})
-_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
 _ID_PREFIXES = {
     "openai-chat": "chatcmpl-",
     "openai-completions": "cmpl-",
@@ -68,17 +67,25 @@ def decoded(body: bytes, coding: str) -> bytes:
     """A body without its content coding, though none was asked for. Raises `Refusal` for one that cannot be undone."""
     if not coding:
         return body
+    if coding not in CODINGS:
+        raise _undecodable(coding, "it is not known")
+    inflater, pieces, size = Inflater(), list[bytes](), 0
     try:
-        if coding not in _INFLATED:
-            raise zlib.error("it is not known")
-        inflater = zlib.decompressobj(_ZLIB_OR_GZIP)
-        plain = inflater.decompress(body, MAX_WHOLE_BYTES)
+        for piece in inflater.feed(body):
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_WHOLE_BYTES:
+                raise too_large()
     except zlib.error as error:
-        message = f"the answer has the content coding {coding!r}, which cannot be undone: {error}"
-        raise Refusal(502, "upstream_broken", message, "upstream_error") from error
-    if inflater.unconsumed_tail:
-        raise too_large()
-    return plain
+        raise _undecodable(coding, str(error)) from error
+    if not inflater.is_whole:
+        raise _undecodable(coding, "it is cut")
+    return b"".join(pieces)
+
+
+def _undecodable(coding: str, why: str) -> Refusal:
+    message = f"the answer has the content coding {coding!r}, which cannot be undone: {why}"
+    return Refusal(502, "upstream_broken", message, "upstream_error")
 
 
 def identity_of(answer: Object) -> Identity | None:

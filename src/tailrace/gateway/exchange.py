@@ -266,7 +266,7 @@ class Exchange:
     def _plan_opening(self) -> None:
         """Decides when the stream is opened although the upstream has not answered. Raises `Refusal`."""
         settings, request = self._services.settings, self._request
-        if not (request.wants_stream and request.is_api and request.dialect.can_synthesise):
+        if not (request.wants_stream and request.is_convertible):
             return
         after_s = settings.early_commit_after_s
         if (expected := self._attempts.expects_whole()) is not None:

@@ -44,6 +44,11 @@ class Request:
     dropped: tuple[str, ...] = ()
     """The fields of the body that the upstream does not know and that were left out for it."""
 
+    @property
+    def is_convertible(self) -> bool:
+        """Whether an answer in one piece may be given for a stream, and the other way round."""
+        return self.is_api and self.dialect.can_synthesise
+
     def head(self, upstream: str | None, model: str | None = None) -> Head:
         """The head of its tape, with the upstream that is asked first and the model's name there."""
         return Head(

@@ -8,11 +8,11 @@ events are decoded up to the first content, and after that once in a while.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 
 from tailrace.errors import WireError
 from tailrace.llm.codec import Object, load_object
 from tailrace.llm.dialect import DecoderLike, DeltaKind, Dialect, Final
+from tailrace.llm.inflating import CODINGS, Inflater
 from tailrace.sse import Boundary, Decoder, Event
 
 MAX_HELD_BYTES = 16 * 1024 * 1024
@@ -34,9 +34,6 @@ _BLANK_LINES = (b"\n\n", b"\n\r", b"\r\r")
 _USUAL_CHUNKS = 16
 _USUAL_BYTES = 4096
 _FIELD_NAME_BYTES = len(b"retry")
-_INFLATED = frozenset({"deflate", "gzip", "x-gzip"})
-_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
-_PIECE_BYTES = 64 * 1024
 
 
 class StreamWatch:
@@ -236,8 +233,8 @@ class CompressedWatch(StreamWatch):
 
     def __init__(self, dialect: Dialect, coding: str) -> None:
         super().__init__(dialect)
-        self.is_blind = coding not in _INFLATED
-        self._inflater = zlib.decompressobj(_ZLIB_OR_GZIP)
+        self.is_blind = coding not in CODINGS
+        self._inflater = Inflater()
 
     @property
     def between_events(self) -> bool:
@@ -246,22 +243,12 @@ class CompressedWatch(StreamWatch):
     def feed(self, chunk: bytes, now_ns: int) -> None:
         if not self.is_blind:
             try:
-                for piece in self._inflated(chunk):
+                for piece in self._inflater.feed(chunk):
                     super().feed(piece, now_ns)
             except zlib.error:
                 self.is_blind = True
         if self.is_blind:
             self._note_progress(now_ns)
-
-    def _inflated(self, data: bytes) -> Iterator[bytes]:
-        """In pieces: a few bytes can stand for very many."""
-        piece = b""
-        while data or len(piece) == _PIECE_BYTES:
-            if self._inflater.eof:  # RFC 1952 section 2.2: another member may follow
-                self._inflater = zlib.decompressobj(_ZLIB_OR_GZIP)
-            piece = self._inflater.decompress(data, _PIECE_BYTES)
-            data = self._inflater.unconsumed_tail or self._inflater.unused_data
-            yield piece
 
 
 class LineWatch(StreamWatch):
