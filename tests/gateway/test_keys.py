@@ -610,3 +610,20 @@ def test_a_file_that_could_not_be_read_at_all_is_read_as_soon_as_it_can_be(
     clock.later()
 
     assert keys.are_configured
+
+
+def test_where_there_were_keys_a_damaged_file_lets_nobody_in_until_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    _, secret = KeyFile(path).create(name="a")
+    good = path.read_bytes()
+    path.write_bytes(good[:20])
+    now = [0.0]
+
+    keys = Keys(path, is_required=True, clock=lambda: now[0])
+
+    assert keys.are_configured
+    with pytest.raises(Refusal):
+        keys.check([("x-api-key", secret)])
+    path.write_bytes(good)
+    now[0] += 10
+    assert keys.check([("x-api-key", secret)]).name == "a"

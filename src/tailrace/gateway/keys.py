@@ -179,8 +179,9 @@ class KeyFile:
 class Keys:
     """The keys in force, for the gateway: what `tailrace key` changes holds within a second, without a restart.
 
-    With `is_required`, there were keys before. Raises `ConfigError` for a file that cannot be read. While it runs, it
-    then keeps what it knew and logs it once.
+    Raises `ConfigError` for a file that cannot be read. While it runs, it then keeps what it knew and logs it once.
+    With `is_required`, there were keys before: then it also begins with a file that cannot be read, and lets nobody in
+    until it can.
     """
 
     def __init__(self, path: Path, *, is_required: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
@@ -188,7 +189,12 @@ class Keys:
         self._known: _Known | None = None
         self._keys: dict[str, _StoredKey] = {}
         self._were_configured = is_required
-        self._take(self._file.load())
+        try:
+            self._take(self._file.load())
+        except ConfigError as error:
+            if not is_required:
+                raise
+            logger.error("%s: nobody is let in until they can be read", error)
 
     @property
     def are_configured(self) -> bool:
