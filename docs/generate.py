@@ -122,6 +122,15 @@ BOUNDS = {
     "sse.decoder.MAX_RECONNECTION_TIME_MS": "The longest reconnection time that a `Decoder` reports; a longer `retry` "
     "is cut to it.",
     "sse.event.MAX_RETRY_DIGITS": "The longest `retry` that is read and written exactly.",
+    "traces.changes.MAX_ALIGNED_PAIRS": "How many pairs of items two lists may have to be aligned. In longer ones, "
+    "what is equal at the same place is taken for the same item.",
+    "traces.changes.MAX_DIFFED_WORDS": "How many words, without the same beginning and end, each of two texts may have "
+    "to be compared by words. Longer texts are compared by lines, with more lines than this as a whole.",
+    "traces.changes.MAX_WORD_PAIRS": "How many pairs of equal words they may have for that.",
+    "traces.changes.MAX_DEPTH": "How deep two JSON values are compared. A deeper one is compared as text.",
+    "cli.diff.MAX_SHOWN_CHARACTERS": "How much of one value `tailrace trace diff` shows, and how much of a text that "
+    "is the same is not left out. `--json` has everything.",
+    "traces.importing.MAX_IMPORT_BYTES": "The largest file that `trace import` reads. A larger one is refused.",
     "traces.reading.MAX_EVENT_BYTES": "The longest event that is read back from a tape. A longer one raises "
     "`EventTooLarge`.",
     "app.request_head.MAX_HEAD_BYTES": "The longest head of a request. A longer one is answered with 431 "

@@ -55,8 +55,8 @@ def test_every_command_says_what_it_does(run: Run, words: list[str]) -> None:
 
 def test_the_commands_of_the_contract_are_there() -> None:
     assert [" ".join(words) for words in commands()] == [
-        "", "doctor", "key", "key create", "key list", "key revoke", "sim", "sim straico", "trace", "trace export",
-        "trace list", "trace replay", "trace rm", "trace view", "up",
+        "", "doctor", "key", "key create", "key list", "key revoke", "sim", "sim straico", "trace", "trace diff",
+        "trace export", "trace import", "trace list", "trace replay", "trace rm", "trace view", "up",
     ]  # fmt: skip
 
 

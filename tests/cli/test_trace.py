@@ -561,7 +561,7 @@ def test_a_gap_is_not_negative(run: Run, make: Make) -> None:
 # export
 
 
-@pytest.mark.parametrize("name", ["json", "jsonl", "sse"])
+@pytest.mark.parametrize("name", ["json", "jsonl", "har", "sse", "cast"])
 def test_a_file_gets_what_stdout_would(run: Run, make: Make, tmp_path: Path, name: str) -> None:
     tape_id = make(*COUNT, (2500, b"\xff\x00", Origin.TAILRACE))
     file = tmp_path / f"tape.{name}"
@@ -578,18 +578,23 @@ def test_the_formats_are_the_document_the_lines_and_the_wire(run: Run, make: Mak
     document = run("trace", "export", tape_id, "--format", "json").out
     assert document.endswith(b"\n")
     assert json.loads(document)["total_chunks"] == 3
-    head, *lines = run("trace", "export", tape_id, "--format", "jsonl").lines
+    head, *lines, last = run("trace", "export", tape_id, "--format", "jsonl").lines
     assert json.loads(head)["id"] == tape_id
+    assert json.loads(last) == {"frames": 4}
     assert [json.loads(line)["t_ns"] for line in lines] == [at * 1_000_000 for at, _ in COUNT]
     assert run("trace", "export", tape_id, "--format", "sse").out == b"".join(data for _, data in COUNT)
+    (entry,) = json.loads(run("trace", "export", tape_id, "--format", "har").out)["log"]["entries"]
+    assert entry["_tailrace"]["id"] == tape_id
+    typed = [json.loads(line) for line in run("trace", "export", tape_id, "--format", "cast").lines[1:]]
+    assert typed == [[0.387, "o", "1"], [0.532, "o", ", 2"]]
 
 
 def test_a_format_is_asked_for_and_must_be_one_that_there_is(run: Run, make: Make) -> None:
     tape_id = make((1, DONE))
     assert "Missing option '--format'" in run("trace", "export", tape_id).err
-    ran = run("trace", "export", tape_id, "--format", "cast")
+    ran = run("trace", "export", tape_id, "--format", "pcap")
     assert ran.code == 2
-    assert "'json', 'jsonl', 'sse'" in ran.err
+    assert "'json', 'jsonl', 'har', 'sse', 'cast'" in ran.err
 
 
 def test_a_file_that_cannot_be_written_is_an_error(run: Run, make: Make) -> None:

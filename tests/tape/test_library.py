@@ -19,8 +19,10 @@ import pytest
 
 from tailrace.errors import AmbiguousTape, LibraryError, LibraryUnavailable, TapeNotFound
 from tailrace.tape import (
+    Ending,
     Exchange,
     Filter,
+    Finished,
     Frame,
     Kind,
     Library,
@@ -1305,6 +1307,49 @@ def test_a_recorded_chat_takes_at_most_15_percent_of_its_bytes(url: str, path: P
     assert percent <= 15
     with Library(url) as library:
         assert data_of(library.frames(tapes[7].id)) == streams[7]
+
+
+# Tapes that ended elsewhere
+
+
+def ended_elsewhere(*frames: Frame) -> Finished:
+    response = ResponseHead(200, (("X", "1"),), 1, Kind.STREAM)
+    size = sum(len(frame.data) for frame in frames)
+    first_ns, last_ns = frames[0].offset_ns, frames[-1].offset_ns
+    ending = Ending(Outcome.TRUNCATED, 99, "cut")
+    return Finished(7, head(tags={"a": "b"}), response, frames, ending, 2, size, 3, first_ns, last_ns)
+
+
+TWO = (Frame(1, 5, Origin.UPSTREAM, b"one"), Frame(2, 8, Origin.TAILRACE, b"two"))
+
+
+@pytest.mark.parametrize("is_recording", [False, True])
+def test_a_tape_that_ended_elsewhere_is_taken_in_with_its_own_times(url: str, is_recording: bool) -> None:
+    derive = Summary(finish_reason="derived")
+    with Library(url, summarise=lambda *_: derive) as library:
+        if is_recording:
+            library.begin_recording()
+        tape_id = library.add(ended_elsewhere(*TWO))
+        assert library.list().tapes[0].id == tape_id
+        tape = eventually(lambda: (found := library.open(tape_id)).finish_reason and found)
+        assert (tape.started_at_ns, tape.head_ns, tape.duration_ns) == (7, 1, 99)
+        assert (tape.outcome, tape.error, tape.tags) == (Outcome.TRUNCATED, "cut", {"a": "b"})
+        assert (tape.chunk_count, tape.byte_count, tape.lost_bytes) == (2, 6, 3)
+        assert (tape.first_byte_ns, tape.last_byte_ns) == (5, 8)
+        assert tuple(library.frames(tape_id)) == TWO
+        assert library.exchange(tape_id).response_headers == (("X", "1"),)
+
+
+def test_one_that_cannot_be_taken_in_whole_leaves_nothing(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tailrace.tape.finished.MAX_BATCH_BYTES", 1)  # so that the first frame goes out alone
+    with pytest.raises(KeyError, match="nobody"):
+        library.add(ended_elsewhere(TWO[0], TWO[1]._replace(origin="nobody")))  # type: ignore[arg-type]  # the fault
+    assert library.list().tapes == ()
+
+
+def test_none_is_taken_in_where_nothing_is_written(url: str, library: Library) -> None:
+    with Library(url, read_only=True) as reading, pytest.raises(LibraryError, match="opened for reading only"):
+        reading.add(ended_elsewhere(*TWO))
 
 
 def test_errors_of_the_library_are_library_errors() -> None:

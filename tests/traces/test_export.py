@@ -248,7 +248,8 @@ def test_of_a_stream_whose_meaning_is_not_known_the_chunks_are_there_and_no_answ
 
 def from_jsonl(lines: Iterable[bytes]) -> tuple[Json, list[Frame]]:
     """What a reader of the format makes of it."""
-    head, *rest = [json.loads(line) for line in lines]
+    head, *rest, last = [json.loads(line) for line in lines]
+    assert last == {"frames": len(rest)}
     frames = [
         Frame(
             line["n"],
@@ -270,7 +271,7 @@ def test_the_lines_give_back_every_frame_with_its_time_and_origin(record: Record
     lines = list(as_jsonl(recorded.tape, recorded.exchange, recorded.frames))
     assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in lines)
     assert from_jsonl(lines)[1] == recorded.frames
-    assert [json.loads(line)["from"] for line in lines[-3:]] == ["upstream", "converted", "tailrace"]
+    assert [json.loads(line)["from"] for line in lines[-4:-1]] == ["upstream", "converted", "tailrace"]
 
 
 def test_the_first_line_is_the_head(record: Record) -> None:
@@ -285,7 +286,10 @@ def test_the_first_line_is_the_head(record: Record) -> None:
     assert head["request_body"] == {"base64": "/w=="}
     assert head["request_headers"] == [["X", "1"], ["X", "2"]]
     assert (head["tags"], head["session"], head["model"]) == ({"a": "b"}, "s", "m")
-    for name in ("started_at_ns", "head_ns", "duration_ns", "lost_bytes", "kind", "method", "path", "dialect"):
+    for name in (
+        "started_at_ns", "head_ns", "duration_ns", "first_byte_ns", "last_byte_ns", "chunk_count", "byte_count",
+        "lost_bytes", "kind", "method", "path", "dialect",
+    ):  # fmt: skip
         assert head[name] == getattr(recorded.tape, name)
 
 
@@ -305,4 +309,4 @@ def test_the_wire_is_what_the_client_got_and_what_it_was_made_of_is_apart(record
 
 
 def test_the_formats_are_those_that_the_command_offers() -> None:
-    assert FORMATS == ("json", "jsonl", "sse")
+    assert FORMATS == ("json", "jsonl", "har", "sse", "cast")

@@ -12,7 +12,9 @@ from pathlib import Path
 import click
 
 from tailrace.cli import table
+from tailrace.cli.diff import diff
 from tailrace.cli.options import config_option, load
+from tailrace.cli.trace_import import import_
 from tailrace.llm import DeltaKind, named
 from tailrace.llm.codec import dumps
 from tailrace.llm.plain import PLAIN
@@ -20,7 +22,9 @@ from tailrace.llm.timing import Timing, measure
 from tailrace.tape import FASTEST, Filter, Frame, Kind, Library, Outcome, Tape, delivered, schedule
 from tailrace.traces import (
     FORMATS,
+    as_cast,
     as_converted,
+    as_har,
     as_json,
     as_jsonl,
     as_wire,
@@ -38,6 +42,12 @@ _COLOURS = {Outcome.COMPLETE: "green", None: "blue", Outcome.CLIENT_GONE: "yello
 @click.group()
 def trace() -> None:
     """Look at recorded streams. An ID may be any prefix that only one tape has."""
+
+
+trace.add_command(diff)
+
+
+trace.add_command(import_)
 
 
 @trace.command("list")
@@ -127,7 +137,11 @@ def replay(config_path: Path | None, tape_id: str, speed: str, max_gap: float | 
 @click.option("--format", "format_", type=click.Choice(FORMATS), required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of stdout.")
 def export(config_path: Path | None, tape_id: str, format_: str, output: Path | None) -> None:
-    """Write one tape as a JSON document (json), as lines with every chunk (jsonl) or as the wire's bytes (sse)."""
+    """Write one tape as a file.
+
+    As a JSON document (json), as lines with every chunk (jsonl), for browsers' tools (har), as the wire's bytes
+    (sse), or for asciinema (cast).
+    """
     with _library(config_path) as library:
         tape = library.open(tape_id)
         exchange, frames = library.exchange(tape.id), library.frames(tape.id)
@@ -137,6 +151,10 @@ def export(config_path: Path | None, tape_id: str, format_: str, output: Path | 
                 parts = iter((dumps(as_json(tape, exchange, frames)), b"\n"))
             case "jsonl":
                 parts = as_jsonl(tape, exchange, frames)
+            case "har":
+                parts = iter((dumps(as_har(tape, exchange, frames)), b"\n"))
+            case "cast":
+                parts = as_cast(tape, frames)
             case _:
                 parts = as_wire(frames)
         if output is None:

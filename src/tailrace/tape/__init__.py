@@ -1,6 +1,7 @@
 """Tapes: recording, storage, following, the replay clock, redaction."""
 
 from tailrace.tape.clock import FASTEST, schedule
+from tailrace.tape.finished import Finished
 from tailrace.tape.library import Library
 from tailrace.tape.packer import Summarise
 from tailrace.tape.recorder import Health
@@ -28,6 +29,7 @@ __all__ = [
     "Ending",
     "Exchange",
     "Filter",
+    "Finished",
     "Frame",
     "Head",
     "Headers",

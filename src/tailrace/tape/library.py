@@ -17,6 +17,7 @@ from typing import Self, TypeVar
 
 from tailrace.errors import AmbiguousTape, LibraryError, LibraryUnavailable, TapeNotFound
 from tailrace.tape import blocks
+from tailrace.tape.finished import Finished, batches
 from tailrace.tape.packer import Packer, Summarise, pack
 from tailrace.tape.recorder import Health, Recorder
 from tailrace.tape.recording import Recording
@@ -24,7 +25,7 @@ from tailrace.tape.redaction import Redactor
 from tailrace.tape.stores import Store
 from tailrace.tape.stores.sqlite import SqliteStore
 from tailrace.tape.tape import Exchange, Filter, Frame, Head, Origin, Page, Tape
-from tailrace.tape.ulid import first_id_at
+from tailrace.tape.ulid import first_id_at, new_id
 
 POLL_S = 0.05
 """How often a follower in another process than the recorder's looks for news."""
@@ -43,8 +44,8 @@ class Library:
 
     `summarise` derives the columns of lists when a tape ends (see `tailrace.llm.summarise`); `redactor` says
     what is never written (default: credentials). Opening ends the tapes of dead processes as `crashed`, unless it is
-    `read_only`: then nothing is written, and `create` and `delete` raise `LibraryError`. A library of an older format
-    is brought up to date by whoever opens it first, also to read; where it cannot be written, that raises.
+    `read_only`: then nothing is written, and `create`, `add` and `delete` raise `LibraryError`. A library of an older
+    format is brought up to date by whoever opens it first, also to read; where it cannot be written, that raises.
 
     Use it as a context manager or call `close`. Reading methods may be called from any thread; `create` from
     the thread of one event loop. Raises `LibraryUnavailable` when it cannot be opened.
@@ -93,6 +94,19 @@ class Library:
         recording = Recording(head, self._redactor, recorder.budget, recorder.enqueue)
         recorder.add(recording)
         return recording
+
+    def add(self, finished: Finished) -> str:
+        """Takes in a tape that has ended elsewhere, all of it or nothing; its new id. What is a secret here is masked.
+
+        Blocks until it is written; where streams are served, call it from a worker thread.
+        """
+        tape_id = new_id()
+        self._written(lambda: self._store.save(batches(finished, tape_id, self._redactor)))
+        if self._packer is None:
+            pack(self._store, (tape_id,), self._summarise, self._store.pack)
+        else:
+            self._packer.add(tape_id)
+        return tape_id
 
     def begin_recording(self) -> None:
         """Makes ready to record, which the first `create` would do otherwise, and be slower for it."""

@@ -14,7 +14,7 @@ from tailrace.llm.codec import Object, dumps, load_object, loads
 from tailrace.tape import Exchange, Frame, Kind, Origin, Outcome, Tape, delivered
 from tailrace.traces.reading import timed_events
 
-FORMATS = ("json", "jsonl", "sse")
+FORMATS = ("json", "jsonl", "har", "sse", "cast")
 JSONL_VERSION = 1
 
 
@@ -59,7 +59,7 @@ def as_json(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Object:
 
 
 def as_jsonl(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Iterator[bytes]:
-    """A line with the head, then a line for each frame; times are nanoseconds since the start."""
+    """A line with the head, a line for each frame, and their number; times are nanoseconds since the start."""
     head: Object = {
         "tailrace": JSONL_VERSION,
         "id": tape.id,
@@ -77,13 +77,19 @@ def as_jsonl(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Iterato
         "error": tape.error,
         "head_ns": tape.head_ns,
         "duration_ns": tape.duration_ns,
+        "first_byte_ns": tape.first_byte_ns,
+        "last_byte_ns": tape.last_byte_ns,
+        "chunk_count": tape.chunk_count,
+        "byte_count": tape.byte_count,
         "lost_bytes": tape.lost_bytes,
         "request_headers": exchange.request_headers,
         "request_body": _text(exchange.request_body),
         "response_headers": exchange.response_headers,
     }
     yield dumps(head) + b"\n"
+    count = 0
     for frame in frames:
+        count += 1
         line = {
             "n": frame.number,
             "t_ns": frame.offset_ns,
@@ -91,6 +97,7 @@ def as_jsonl(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Iterato
             "data": _text(frame.data),
         }
         yield dumps(line) + b"\n"
+    yield dumps({"frames": count}) + b"\n"  # so that a reader knows a file that was cut
 
 
 def as_wire(frames: Iterable[Frame]) -> Iterator[bytes]:
