@@ -41,7 +41,12 @@ def commands() -> Iterator[list[str]]:
 
 
 def process(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "tailrace.cli.main", *arguments], **options)
+    """It hears Ctrl-C also where the tests run in the background, and do not (POSIX: a shell has them ignore it)."""
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from tailrace.cli.main import main; main()"
+    )
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], **options)
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
@@ -178,7 +183,10 @@ def test_ctrl_c_during_a_replay_exits_with_130_and_keeps_what_was_played(make: R
     assert playing.stdout is not None
     assert playing.stdout.read(5) == b"Hello"  # it plays, and now waits for a minute
     playing.send_signal(signal.SIGINT)
-    out, err = playing.communicate(timeout=60)
+    try:
+        out, err = playing.communicate(timeout=60)
+    finally:
+        playing.kill()
     assert playing.returncode == 130, err.decode()
     assert out == b""
     assert b"Traceback" not in err
