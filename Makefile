@@ -1,4 +1,4 @@
-# Needs Python 3.11+ with pip, Node and make; nothing is installed outside this directory. Everything else comes
+# Needs Python 3.11+ with pip, Node 20.19+ with npm and make; nothing is installed outside this directory. Everything else comes
 # from requirements/*.txt, pinned by version and hash: uv into .tools/, the environment into .venv/.
 #
 # Pass options on with ARGS:   make run ARGS='--port 9000'   make test ARGS='-x tests/sse'
@@ -18,40 +18,53 @@ editable = $(uv) pip install --quiet --python $(BIN)/python --no-deps --no-build
 compile = $(uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock' $(ARGS)
 
+# The pages: what is served, and what it is built from.
+PAGES := src/tailrace/app/static/index.html
+PAGES_FROM := ui/index.html ui/vite.config.ts ui/tsconfig.json $(shell find ui/src ui/public -type f)
+
 define require_python
 @command -v $(PYTHON) >/dev/null || { echo "Tailrace needs Python 3.11 or newer, and '$(PYTHON)' was not found: set PYTHON=/path/to/python" >&2; exit 1; }
 @$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Tailrace needs Python 3.11 or newer, and $(PYTHON) is %d.%d: set PYTHON=/path/to/python" % (v[0], v[1]))'
 endef
 
+define require_npm
+@command -v npm >/dev/null || { echo "Tailrace needs Node 20.19 or newer with npm, and 'npm' was not found" >&2; exit 1; }
+endef
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench build lock clean
+.PHONY: help run ui test check format bench build lock clean
 
 help: ## say what each target does
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do printf 'make %-8s %s\n' "$$target" "$$text"; done
 
-run: .venv/.run ## start Tailrace with a local model on http://127.0.0.1:8080
+run: .venv/.run $(PAGES) ## start Tailrace with a local model on http://127.0.0.1:8080
 	@exec $(BIN)/tailrace up $(ARGS)
 
-test: .venv/.dev .clients/.python .clients/.npm ## run the tests
+ui: $(PAGES) ## build the pages into src/tailrace/app/static
+
+test: .venv/.dev .clients/.python .clients/.npm .clients/.browser $(PAGES) ## run the tests
+	npm test --silent --prefix ui
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-check: .venv/.dev ## check format, lint, types, import rules and the layout of the tree
+check: .venv/.dev ui/node_modules/.installed ## check format, lint, types, import rules and the layout of the tree
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	npm run --silent --prefix ui check
 	$(BIN)/python -m pytest -q tests/test_layout.py
 
-format: .venv/.dev ## rewrite the code in the house's format
+format: .venv/.dev ui/node_modules/.installed ## rewrite the code in the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	npm run --silent --prefix ui format
 
 bench: .venv/.bench ## measure the decoder and the relay against their peers
 	$(BIN)/python bench/decoder.py $(ARGS)
 	$(BIN)/python bench/relay.py $(ARGS)
 
-build: .venv/.dev ## build the wheel and the source archive into dist/
+build: .venv/.dev $(PAGES) ## build the wheel and the source archive into dist/
 	@$(uv) build --no-build-isolation --python $(BIN)/python --out-dir dist
 
 lock: $(UV) ## pin the dependencies again; ARGS=--upgrade takes newer ones
@@ -64,7 +77,7 @@ lock: $(UV) ## pin the dependencies again; ARGS=--upgrade takes newer ones
 	@for peer in bench/peers/*.in; do $(compile) $$peer -o $${peer%.in}.txt || exit 1; done
 
 clean: ## remove what was installed, built and cached here
-	rm -rf .venv .tools .clients .bench tests/clients/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .tools .clients .bench tests/clients/node_modules tests/browser/node_modules ui/node_modules src/tailrace/app/static dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment -------------------------------------------------------------------------------------------
@@ -113,8 +126,29 @@ $(UV): requirements/uv.txt
 	@touch $@
 
 .clients/.npm: tests/clients/package.json tests/clients/package-lock.json
-	@command -v npm >/dev/null || { echo "Tailrace's tests need Node 20 or newer with npm, and 'npm' was not found" >&2; exit 1; }
+	$(require_npm)
 	@echo 'Installing tests/clients/package-lock.json into tests/clients/node_modules/'
 	@npm ci --loglevel=error --prefix tests/clients >/dev/null
 	@mkdir -p .clients
+	@touch $@
+
+# The Chromium of the browser tests, unless TAILRACE_CHROMIUM names one that is installed.
+.clients/.browser: tests/browser/package.json tests/browser/package-lock.json
+	$(require_npm)
+	@echo 'Installing tests/browser/package-lock.json into tests/browser/node_modules/'
+	@npm ci --loglevel=error --prefix tests/browser >/dev/null
+	@mkdir -p .clients
+	@touch $@
+
+# --- the pages --------------------------------------------------------------------------------------------------
+
+ui/node_modules/.installed: ui/package.json ui/package-lock.json
+	$(require_npm)
+	@echo 'Installing ui/package-lock.json into ui/node_modules/'
+	@npm ci --loglevel=error --prefix ui >/dev/null
+	@touch $@
+
+$(PAGES): ui/node_modules/.installed $(PAGES_FROM)
+	@echo 'Building the pages into src/tailrace/app/static/'
+	@npm run --silent --prefix ui build -- --logLevel warn
 	@touch $@
