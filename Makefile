@@ -77,7 +77,7 @@ lock: $(UV) ## pin the dependencies again; ARGS=--upgrade takes newer ones
 	@for peer in bench/peers/*.in; do $(compile) $$peer -o $${peer%.in}.txt || exit 1; done
 
 clean: ## remove what was installed, built and cached here
-	rm -rf .venv .tools .clients .bench tests/clients/node_modules tests/browser/node_modules ui/node_modules src/tailrace/app/static dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .tools .clients .bench tests/clients/node_modules tests/e2e/browser/node_modules ui/node_modules src/tailrace/app/static dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment -------------------------------------------------------------------------------------------
@@ -133,11 +133,11 @@ $(UV): requirements/uv.txt
 	@touch $@
 
 # The Chromium of the browser tests, unless TAILRACE_CHROMIUM names one that is installed.
-.clients/.browser: tests/browser/package.json tests/browser/package-lock.json
+.clients/.browser: tests/e2e/browser/package.json tests/e2e/browser/package-lock.json tests/e2e/browser/unpack.mjs
 	$(require_npm)
-	@echo 'Installing tests/browser/package-lock.json into tests/browser/node_modules/'
-	@npm ci --loglevel=error --prefix tests/browser >/dev/null
-	@mkdir -p .clients
+	@echo 'Installing tests/e2e/browser/package-lock.json into tests/e2e/browser/node_modules/'
+	@npm ci --loglevel=error --prefix tests/e2e/browser >/dev/null
+	@node tests/e2e/browser/unpack.mjs .clients/chromium >/dev/null
 	@touch $@
 
 # --- the pages --------------------------------------------------------------------------------------------------

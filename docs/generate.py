@@ -113,9 +113,21 @@ BOUNDS = {
     "tape.packer.CLOSE_S": "How long closing a library works on tapes that are not packed yet. The rest is packed "
     "when it is next opened for recording.",
     "tape.packer.MAX_TOGETHER": "How many tapes are packed in one transaction.",
+    "tape.indexer.LOOK_S": "How often it is looked for ended tapes that searches do not know yet.",
+    "tape.indexer.MAX_TOGETHER": "How many tapes are made known to searches in one transaction.",
+    "tape.indexer.MAX_TOGETHER_CHARACTERS": "And how much text.",
+    "tape.indexer.MAX_FAILED": "How many tapes may turn out to be impossible to search. Then no others are looked at "
+    "until the library is opened again.",
+    "tape.texts.MAX_TEXT_CHARACTERS": "How much of a request, and how much of an answer, can be searched. Of a longer "
+    "request it is the end, of a longer answer the beginning.",
+    "tape.gaps.MAX_GAPS": "How many silences a list shows of a stream.",
+    "tape.filter.MAX_CONDITIONS": "How many words a filter has at most. With more it is refused.",
+    "tape.filter.MAX_VALUES": "How many values one of them has at most. With more it is refused.",
+    "tape.stores.sqlite_page.MAX_SCANNED": "How many tapes one page of a list looks at. If it is not full then, its "
+    "cursor leads on from there.",
     "tape.library.POLL_S": "How often a follower in another process than the recorder's looks for news.",
     "tape.library.MAX_PAGE": "The most tapes in one page of `Library.list`. A higher limit is a `ValueError`.",
-    "tape.stores.sqlite._BUSY_MS": "How long a process waits for another one that is writing the library. Then the "
+    "tape.stores.sqlite_file.BUSY_MS": "How long a process waits for another one that is writing the library. Then the "
     "command or the batch fails; the recorder tries again.",
     "sse.decoder.DEFAULT_MAX_EVENT_BYTES": "The longest event that a `Decoder` holds, unless told otherwise. A longer "
     "one raises `EventTooLarge`.",
@@ -127,24 +139,72 @@ BOUNDS = {
     "traces.changes.MAX_DIFFED_WORDS": "How many words, without the same beginning and end, each of two texts may have "
     "to be compared by words. Longer texts are compared by lines, with more lines than this as a whole.",
     "traces.changes.MAX_WORD_PAIRS": "How many pairs of equal words they may have for that.",
-    "traces.changes.MAX_DEPTH": "How deep two JSON values are compared. A deeper one is compared as text.",
+    "llm.said.MAX_DEPTH": "How deep a JSON value may be to be compared, or taken for what a model said. A deeper "
+    "one is text.",
     "cli.diff.MAX_SHOWN_CHARACTERS": "How much of one value `tailrace trace diff` shows, and how much of a text that "
     "is the same is not left out. `--json` has everything.",
     "traces.importing.MAX_IMPORT_BYTES": "The largest file that `trace import` reads. A larger one is refused.",
-    "traces.reading.MAX_EVENT_BYTES": "The longest event that is read back from a tape. A longer one raises "
-    "`EventTooLarge`.",
+    "traces.mock.LINGER_S": "How long `tailrace mock` throws away what a client still sends after a refusal, so that "
+    "it can read the refusal.",
+    "traces.mock.TAKEN_S": "How long a reset of it waits for the client to have what was sent before.",
+    "traces.mock.MAX_WAITING_REQUESTS": "How many requests of one connection it reads ahead of their turn.",
+    "traces.mock_answer.MAX_MOCK_BYTES": "What all traces of one mock have in memory. With more it does not start.",
+    "traces.mock_faults.MAX_STALL_S": "The longest `stall` among its faults. A longer one is refused.",
+    "traces.mock_matching.MAX_COMPARED": "Among how many of its traces it looks for the nearest to a request.",
+    "traces.mock_matching.MAX_SHOWN_CHARACTERS": "How much it shows of a value that differs there.",
+    "traces.mock_request.MAX_HEAD_BYTES": "The longest head of a request to it. A longer one is answered with 431.",
+    "traces.mock_request.MAX_BODY_BYTES": "The longest body of a request to it. A longer one is answered with 413.",
+    "cli.mock.MAX_SHOWN_TRACES": "How many of its traces it names at the start.",
+    "llm.scan.MAX_EVENT_BYTES": "The longest event that is read back from a tape. For the timeline and for figures, "
+    "what follows a longer one are only reads; elsewhere it raises `EventTooLarge`.",
+    "llm.prompt.MAX_PREVIEW_CHARACTERS": "How much a list shows of the last thing that the user said.",
+    "llm.texts.MAX_READ_BYTES": "How much of an answer is read for the text that a search knows of it.",
+    "traces.row.MAX_PREVIEWS": "How many such beginnings are remembered of traces that are not summarised yet.",
+    "traces.detail.MAX_PAGE_BYTES": "With how much data a page of events or chunks ends, even if more was asked for.",
+    "traces.opened.MAX_OPENED": "How many traces are kept as they were read, for the next question about them.",
+    "traces.opened.MAX_OPENED_BYTES": "How much memory these take. One that would take more than half of it is read "
+    "anew for each question.",
+    "traces.live_stream.LOOK_S": "How often a stream in flight is looked at for somebody who follows it.",
+    "traces.live_stream.IDLE_LOOK_S": "The same when nothing has come for 2 s.",
+    "traces.live_stream.HEARTBEAT_S": "After how much silence a follower of a trace is sent a comment.",
+    "traces.live_stream.SETTLE_S": "How long its end waits for the tokens of the trace.",
+    "traces.live_stream.MAX_BATCH_FRAMES": "How many reads of a trace one event has at most for its follower.",
+    "traces.live_stream.MAX_BATCH_BYTES": "With how many bytes of them it ends.",
+    "traces.live_list.LOOK_S": "How often the list is looked at for all who follow it.",
+    "traces.live_list.STATE_S": "After how much silence a follower of the list is sent its state.",
+    "traces.live_list.MAX_SENT_AGAIN": "How many traces may have changed for somebody who comes back. If there are "
+    "more, a `reset` is sent.",
+    "traces.lookout.MAX_CHANGED": "How many may have changed between two looks. If there are more, everybody is sent "
+    "one.",
+    "traces.live_list.MAX_REMEMBERED_ROWS": "How much of what was found is kept for followers that are slow. One that "
+    "has missed more is sent a `reset`.",
+    "traces.live_list.MAX_UNSURE": "How many traces a follower with a filter for text is asked for again, since a "
+    "search knows a trace only some time after its end.",
+    "traces.position.LATE_MS": "How much later than it began a trace may appear in the library for those who follow "
+    "the list to see it at once.",
+    "traces.position.MAX_WAITING_IDS": "How many traces that were being recorded a position in the list names.",
     "app.request_head.MAX_HEAD_BYTES": "The longest head of a request. A longer one is answered with 431 "
     "`head_too_large`, and the connection is closed.",
     "app.serving.LAST_WORD_S": "How long, after the grace period, the last words to clients and tapes may take.",
     "app.serving.SWITCH_INTERVAL_S": "How long another thread may hold the interpreter while the relay waits.",
     "app.serving.BACKLOG": "Connections that may wait to be accepted.",
+    "app.retention.EVERY_S": "How often the server looks for traces that are older than `library.retain_days`.",
     "app.workers.RESTART_S": "The wait before a worker that has died is started again.",
     "app.workers.EARLY_S": "A worker that dies sooner after its start than this counts as dying at once.",
     "app.workers.MAX_EARLY_DEATHS": "How many times in a row a worker may die at once. Then all are stopped, and the "
     "command ends with 2.",
-    "app.welcome.ASK_S": "How long the page at `/` waits for an upstream to say its models.",
-    "app.welcome.MAX_MODELS_SHOWN": "How many models of an upstream that page shows. It says how many more there are.",
-    "app.welcome.MAX_TRACES_COUNTED": "How far that page counts traces. More are shown as `200+`.",
+    "app.access.COOKIE_S": "How long a browser keeps the cookie that lets it into the web UI.",
+    "app.pages.ASSETS_S": "How long it keeps the files of the UI whose names change with their content.",
+    "app.status.ASK_S": "How long `/api/status` waits for an upstream to say its models.",
+    "app.status.FRESH_S": "How long what it was told is good for the next who asks.",
+    "app.live_response.MAX_FOLLOWERS": "How many can follow lists and traces in one process. One more is answered with "
+    "503 `too_many_followers`.",
+    "app.live_response.RETRY_AFTER_S": "When that one is told to ask again.",
+    "app.traces_api.MAX_LIMIT": "The most traces, events or chunks in one answer. A higher limit is refused.",
+    "app.traces_api.MAX_AT_ONCE": "How many answers of the API are made at once; others wait for their turn.",
+    "app.traces_api.MAX_FILTER_CHARACTERS": "The longest filter. A longer one is refused.",
+    "app.traces_api.MAX_ID_CHARACTERS": "The longest id to resume from. A longer one is refused.",
+    "app.traces_api.PIECE_BYTES": "In pieces of about this size a file is read and sent.",
     "app.doctor.SERVER_S": "How long a running server may take to tell `tailrace doctor` how it is.",
     "app.doctor.LOW_DISK_BYTES": "With less room for the library, `tailrace doctor` warns.",
     "app.upstream_check.ASK_S": "How long an upstream may take to answer it, and to say its models.",

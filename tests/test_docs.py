@@ -9,6 +9,7 @@ import ast
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -27,13 +28,14 @@ import tailrace
 import tailrace.sse
 import tailrace.tape
 from tailrace.app.config import Config, load_config, variables
-from tailrace.errors import FilterError
 from tailrace.gateway.gateway import ENDPOINTS, MODELS, RELAY
 from tailrace.gateway.settings import Deadlines, PriceSettings, Route, UpstreamSettings
 from tailrace.llm.dialects import named
-from tailrace.tape import Origin, Outcome
+from tailrace.tape import Field, Origin, Outcome
+from tailrace.tape.stores.sqlite_file import migrations
 from tailrace.traces import FORMATS
 from tailrace.traces.filter import parse_filter
+from tailrace.traces.quantity import COUNTS, SIZES, SPANS_S, TIMES_NS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -197,15 +199,25 @@ def test_every_export_format_has_its_section() -> None:
         assert f"\n## {format_}\n" in page("reference/trace-json.md")
 
 
-def test_every_filter_key_is_there_and_no_other() -> None:
-    table = page("reference/cli.md").partition("| key | value |")[2].partition("\n\n")[0]
-    examples = {"type": "stream", "outcome": "open", "tag": "a=b", "since": "1h"}
-    described = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
-    for key in described:
-        parse_filter(f"{key}:{examples.get(key, 'x')}")
-    with pytest.raises(FilterError) as raised:
-        parse_filter("nothing")
-    assert set(described) == set(str(raised.value.hint).partition(" with ")[2].split(", "))
+def test_every_filter_key_is_there_with_an_example_and_no_other() -> None:
+    table = page("reference/filter.md").partition("## Keys")[2].partition("\n## ")[0]
+    described = re.findall(r"^\| `(\w+)` \|.*\| `([^`]+)` \|$", table, re.MULTILINE)
+    assert {key for key, _ in described} == {str(field) for field in Field}
+    for key, example in described:
+        assert [condition.field for condition in parse_filter(example).conditions] == [key]
+
+
+def test_the_units_of_a_filter_are_those_that_are_read() -> None:
+    text = page("reference/filter.md").partition("## Numbers and times")[2].partition("\n## ")[0]
+    for unit in (*TIMES_NS, *COUNTS, *SIZES, *SPANS_S):
+        assert not unit or f"`{unit}`" in text
+
+
+def test_every_format_of_the_library_is_there() -> None:
+    table = page("reference/storage.md").partition("| version |")[2].partition("\n\n")[0]
+    assert [int(version) for version in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == [
+        number for number, _ in enumerate(migrations(), 1)
+    ]
 
 
 def test_every_dependency_has_its_reason() -> None:
@@ -215,7 +227,9 @@ def test_every_dependency_has_its_reason() -> None:
         *(name for extra in project["optional-dependencies"].values() for name in extra),
     ]
     names = {re.split(r"[^\w-]", line)[0] for line in listed}
-    assert set(re.findall(r"^\| `([\w-]+)` \|", page("reference/dependencies.md"), re.MULTILINE)) == names
+    names |= set(json.loads((ROOT / "ui/package.json").read_text(encoding="utf-8"))["dependencies"])
+    rows = re.findall(r"^\| (`.*?`) \|", page("reference/dependencies.md"), re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(.*?)`", row)} == names
 
 
 # What has to be right

@@ -66,7 +66,12 @@ class AmbiguousKey(TailraceError):
 
 
 class FilterError(TailraceError):
-    """A filter or a time span that cannot be read."""
+    """A filter or a time span that cannot be read. From `start` to `end` the filter's text has the wrong word."""
+
+    def __init__(self, message: str, *, hint: str | None = None, start: int = 0, end: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.start = start
+        self.end = end
 
 
 class UpstreamError(TailraceError):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from support.client import CHAT, chat_body
 from support.server import InProcess, Server, eventually, scripted, write_config
 from support.upstream import DONE, STREAM_HEAD, ScriptedUpstream, chunk, event, send, stall, streamed
-from tailrace.app.application import Application
+from tailrace.app import retention
+from tailrace.app.application import API, Application
 from tailrace.app.config import load_config
 from tailrace.errors import ConfigError, LibraryUnavailable
 from tailrace.gateway.keys import KeyFile
@@ -25,7 +28,7 @@ def inside(tmp_path: Path, upstream: ScriptedUpstream) -> Iterator[InProcess]:
         yield running
 
 
-PATHS = [CHAT, "/v1/models", "/relay/scripted/x", "/healthz", "/readyz", "/nowhere"]
+PATHS = [CHAT, "/v1/models", "/relay/scripted/x", "/", "/api/traces", "/healthz", "/readyz", "/nowhere"]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -34,7 +37,8 @@ def test_another_name_is_forbidden_on_every_path(server: Server, path: str) -> N
 
     assert answer.status == 403
     error = answer.json()["error"]
-    assert (error["type"], error["code"]) == ("permission_error", "forbidden")
+    assert error["code"] == "forbidden"
+    assert path.startswith(API) or error["type"] == "permission_error"
     assert "evil.example" in error["message"]
 
 
@@ -108,7 +112,42 @@ def test_where_there_are_keys_a_stranger_learns_only_whether_it_is_ready(
 def test_it_describes_itself(server: Server) -> None:
     body = server.ask("GET", "/openapi.json").json()
 
-    assert {"/healthz", "/readyz"} <= set(body["paths"])
+    assert {"/healthz", "/readyz", "/metrics", "/api/status", "/api/traces", "/api/traces/{id}"} <= set(body["paths"])
+
+
+def test_without_the_token_every_route_of_the_api_says_that_it_needs_one(server: Server) -> None:
+    """Also what is below the API and not there: a stranger does not learn which routes there are."""
+    described = server.ask("GET", "/openapi.json").json()["paths"]
+    asked = [
+        (method.upper(), path.replace("{id}", "0").replace("{format}", "json"))
+        for path, operations in described.items()
+        for method in operations
+        if path.startswith(API)
+    ]
+    assert len(asked) > 5
+
+    for method, path in [
+        *asked,
+        ("GET", "/api/"),
+        ("POST", "/api/traces"),
+        ("GET", "/api/nowhere"),
+        ("OPTIONS", "/api/x"),
+    ]:
+        for fields in ((), ("Authorization: Bearer x",), (f"Cookie: tailrace-{server.port}=x",)):
+            answer = server.ask(method, path, b"", *fields)
+            assert (answer.status, answer.json()["error"]["code"]) == (401, "no_access"), path
+            assert answer.header("cache-control") == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/api/traces", "/api/status", "/api/traces/0", "/api/nowhere", "/api/traces?limit=x"])
+def test_no_answer_of_the_api_is_kept_or_guessed_at_or_embedded(server: Server, path: str) -> None:
+    answer = server.api("GET", path)
+
+    assert answer.header("cache-control") == "no-store"
+    assert answer.header("x-content-type-options") == "nosniff"
+    assert answer.header("referrer-policy") == "no-referrer"
+    assert answer.header("cross-origin-resource-policy") == "same-origin"
+    assert answer.header("content-type") == "application/json"
 
 
 def test_what_is_not_there_is_not_found(server: Server) -> None:
@@ -159,6 +198,22 @@ def test_no_exchange_is_left_behind(inside: InProcess, upstream: ScriptedUpstrea
     left.client.reset()
 
     eventually(lambda: inside.application.gateway.active_count == 0, "an exchange is left")
+
+
+def test_what_is_older_than_the_days_that_are_kept_is_deleted(
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_config(tmp_path, [scripted(upstream.url)], library={"retain_days": 7})
+    upstream.answer(*streamed(DONE))
+    with InProcess(file).running() as inside:
+        answer = inside.chat()
+        answer.read_all()
+        inside.tape(answer.trace)
+
+    in_eight_days = time.time_ns() + 8 * 24 * 3600 * 10**9
+    monkeypatch.setattr(retention, "time", SimpleNamespace(time_ns=lambda: in_eight_days))
+    with InProcess(file).running() as inside:
+        eventually(lambda: not inside.library.list().tapes, "it is kept")
 
 
 def test_a_library_that_cannot_be_opened_is_said_at_once(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tailrace.app.config import Config, load_config, variables
-from tailrace.errors import ConfigError
+from tailrace.errors import ConfigError, LibraryError
 from tailrace.gateway.settings import (
     AnthropicUpstreamSettings,
     HttpUpstreamSettings,
@@ -18,6 +18,7 @@ from tailrace.gateway.settings import (
     StraicoUpstreamSettings,
 )
 from tailrace.llm import Price
+from tailrace.tape import Filter, Head, Kind, Outcome
 
 UPSTREAM = '[[upstream]]\nname = "a"\nkind = "openai"\nbase_url = "http://a/v1"\n'
 
@@ -139,6 +140,36 @@ def test_routes_lead_to_upstreams_and_models_that_may_have_slashes(written: Writ
     (route,) = load_config(written(ROUTE.format("a/org/model") + UPSTREAM), {}).route
 
     assert (route.model, route.targets) == ("smart", ("a/org/model",))
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "days"),
+    [("", {}, 30), ("retain_days = 0", {}, 0), ("retain_days = 1", {"TAILRACE_LIBRARY_RETAIN_DAYS": "7"}, 7)],
+)
+def test_traces_are_kept_for_a_month_unless_it_is_said(
+    written: Write, text: str, environ: dict[str, str], days: int
+) -> None:
+    assert load_config(written(f"[library]\n{text}"), environ).library.retain_days == days
+
+
+def test_the_library_is_opened_with_all_that_is_configured(written: Write, tmp_path: Path) -> None:
+    config = load_config(written('[library]\nurl = "sqlite:///tapes.db"\nredact_headers = ["x-mine"]'), {})
+    said = b'{"messages":[{"role":"user","content":"Hello"}]}'
+
+    with config.open_library() as library:
+        recording = library.create(
+            Head("POST", "/", None, "openai-chat", Kind.NORMAL, request_headers=(("x-mine", "a"),), request_body=said)
+        )
+        recording.close(Outcome.STOPPED)
+    with config.open_library() as library:
+        library.index_all()
+        (tape,) = library.list(Filter.where(text="hello")).tapes
+        assert tape.prompt == "Hello"
+        assert library.exchange(tape.id).request_headers == (("x-mine", "[redacted]"),)
+    with config.open_library(read_only=True) as library:
+        assert library.list().tapes == (tape,)
+        with pytest.raises(LibraryError, match="reading only"):
+            library.delete([tape.id])
 
 
 def test_prices_are_what_summaries_are_made_with(written: Write) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from support.client import Client
-from support.server import Server, environment, eventually, scripted, write_config
+from support.server import InProcess, Server, environment, eventually, scripted, write_config
 from support.upstream import STREAM_HEAD, ScriptedUpstream, chunk, event, send, stall
 from tailrace.app.serving import bind
 from tailrace.errors import ConfigError
+from tailrace.gateway.keys import KeyFile
 from tailrace.tape import Outcome
 
 
@@ -35,6 +36,23 @@ def test_an_address_that_others_can_reach_is_refused(host: str) -> None:
 def test_with_keys_an_address_may_be_one_that_others_can_reach() -> None:
     with bind("0.0.0.0", 0, has_keys=True) as listener:
         assert listener.getsockname()[0] == "0.0.0.0"
+
+
+def test_at_an_address_that_others_can_reach_the_ui_is_for_its_token_and_the_gateway_for_a_key(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    file = write_config(tmp_path, [scripted(upstream.url)])
+    with pytest.raises(ConfigError, match=r"server.host is 0\.0\.0\.0: without keys"):
+        InProcess(file, "0.0.0.0")
+
+    _, key = KeyFile(tmp_path / "keys.json").create(name="ci")
+    with InProcess(file, "0.0.0.0").running() as inside:
+        for bearer, api, models in ((key, 401, 200), (inside.token, 200, 401), ("x", 401, 401)):
+            field = f"Authorization: Bearer {bearer}"
+            assert inside.ask("GET", "/api/traces", b"", field).status == api
+            assert inside.ask("GET", "/v1/models", b"", field).status == models
+        assert inside.ask("GET", "/api/status", b"", "Host: another.machine:8080").status == 403
+        assert inside.ask("GET", f"/?token={inside.token}").status == 303
 
 
 def test_a_port_in_use_is_said() -> None:

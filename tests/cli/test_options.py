@@ -7,7 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+
+from tailrace.cli.options import speed_factor
+from tailrace.tape import FASTEST
 
 DONE = b"data: [DONE]\n\n"
 
@@ -70,3 +74,10 @@ def test_a_file_that_is_no_library_is_an_error_with_a_way_out(run: Callable[...,
     assert ran.code == 2
     assert ran.err.startswith("error: ")
     assert "\n\nhint: " in ran.err
+
+
+def test_a_speed_is_a_number_above_0_or_max() -> None:
+    assert [speed_factor(text) for text in ("2", "0.25", "max")] == [2.0, 0.25, FASTEST]
+    for text in ("0", "-1", "inf", "nan", "fast", ""):
+        with pytest.raises(click.BadParameter, match="neither a number above 0 nor 'max'"):
+            speed_factor(text)

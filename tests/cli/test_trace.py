@@ -71,7 +71,7 @@ def test_the_newest_is_first_and_n_are_shown(run: Run, make: Make, json_lines: R
 
 def test_more_than_a_page_is_read_page_by_page(make: Make, json_lines: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [make((1, DONE)) for _ in range(5)]
-    monkeypatch.setattr("tailrace.cli.trace._PAGE", 2)
+    monkeypatch.setattr("tailrace.cli.listing._PAGE", 2)
     assert [line["id"] for line in json_lines("-n", "4")] == ids[:0:-1]
     assert [line["id"] for line in json_lines("-n", "99")] == ids[::-1]
 
@@ -106,21 +106,30 @@ def test_since_leaves_the_last_days(
 
 
 def test_json_is_an_object_a_line_with_times_in_nanoseconds(make: Make, json_lines: Run) -> None:
-    tape_id = make(*COUNT, tags={"a": "b"}, session="s")
+    body = b'{"messages":[{"role":"user","content":"Count\\nto two"}]}'
+    tape_id = make(*COUNT, tags={"a": "b"}, session="s", request_body=body)
     (found,) = json_lines()
+    assert found.pop("gaps_ms") == pytest.approx([145, 1855, 100], rel=0.04)
     assert abs(found.pop("duration_ns") - 2_487_000_000) < 500_000_000
     assert found.pop("timestamp").endswith("Z")
     assert found == {
         "id": tape_id,
         "type": "Stream",
+        "method": "POST",
+        "path": "/v1/chat/completions",
         "endpoint": "/v1/chat/completions",
+        "dialect": "openai-chat",
         "upstream": "local",
         "model": "smollm2",
         "http_status": 200,
         "outcome": "complete",
         "error": None,
-        "ttft_ns": 387_000_000,
+        "prompt": "Count to two",
+        "head_ns": 1_000_000,
         "first_byte_ns": 387_000_000,
+        "last_byte_ns": 2_487_000_000,
+        "ttft_ns": 387_000_000,
+        "max_gap_ns": 1_855_000_000,
         "chunk_count": 4,
         "byte_count": sum(len(data) for _, data in COUNT),
         "lost_bytes": 0,

@@ -15,6 +15,7 @@ import pytest
 
 from support.server import eventually
 from support.upstream import PATIENCE_S
+from tailrace.app.access import token_at
 from tailrace.app.config import Config
 
 Run = Callable[..., Any]
@@ -70,7 +71,9 @@ def test_the_command_line_stands_before_the_file(run: Run, config: Path, served:
 def test_it_says_where_it_is_and_what_to_try_and_keeps_stdout_free(run: Run, config: Path) -> None:
     ran = run("up", "--port", "0")
     assert ran.out == b""
-    assert re.findall(r"http://\S+", ran.err)[:2] == ["http://127.0.0.1:4711/", "http://127.0.0.1:4711/v1"]
+    page, gateway = re.findall(r"http://\S+", ran.err)[:2]
+    assert page == f"http://127.0.0.1:4711/?token={token_at(config.with_name('ui.token'))}"
+    assert gateway == "http://127.0.0.1:4711/v1"
     assert f"sqlite:///{config.parent}/tapes.db" in ran.err
     assert "curl -N http://127.0.0.1:4711/v1/chat/completions" in ran.err
     assert '"model": "smollm2-135m"' in ran.err
@@ -164,7 +167,8 @@ def test_the_page_is_opened_and_nobody_waits_for_the_browser(run: Run, browser: 
 
     opened = browser.with_name("opened")
     eventually(opened.exists, "the browser is not opened")
-    assert opened.read_text(encoding="utf-8") == "http://127.0.0.1:4711/"
+    token = token_at(browser.with_name("ui.token"))
+    assert opened.read_text(encoding="utf-8") == f"http://127.0.0.1:4711/?token={token}"
     assert (ran.code, ran.out) == (0, b"")
     browser.with_name("closed").touch()
     until_the_browser_is_closed()
@@ -181,7 +185,8 @@ def test_without_a_browser_there_is_one_line_and_no_error(
 
     assert ran.code == 0
     said = ran.err + capsysbinary.readouterr().err.decode()
-    assert said.endswith("\nNo browser could be opened; the page is http://127.0.0.1:4711/\n")
+    token = token_at(browser.with_name("ui.token"))
+    assert said.endswith(f"\nNo browser could be opened; the web UI is at http://127.0.0.1:4711/?token={token}\n")
     assert said.count("No browser") == 1
 
 

@@ -149,6 +149,17 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 @pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Prints a figure past pytest's capture, for a test that measures."""
+
+    def said(line: str) -> None:
+        with capsys.disabled():
+            print(f"\n{line}", file=sys.stderr)
+
+    return said
+
+
+@pytest.fixture
 def start_gateway() -> Iterator[Callable[[Path], Gateway]]:
     """Starts further servers, which are gone after the test."""
     running: list[Gateway] = []

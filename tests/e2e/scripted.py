@@ -69,7 +69,7 @@ def until_beaten(server: Server, session: str, style: str) -> Step:
 
     def is_beaten(library: Library) -> bool:
         try:
-            tapes = library.list(Filter(session=session)).tapes
+            tapes = library.list(Filter.where(session=session)).tapes
             return any(is_beat(each.origin, each.data, style) for tape in tapes for each in library.frames(tape.id))
         except TapeNotFound:
             return False

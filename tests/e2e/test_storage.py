@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,17 +25,6 @@ PROMPTS = (
 )
 PART_OF_THE_RAW_BYTES = 0.15
 AGAIN = 10
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Prints a figure past pytest's capture: it is what this file is for."""
-
-    def said(line: str) -> None:
-        with capsys.disabled():
-            print(f"\n{line}", file=sys.stderr)
-
-    return said
 
 
 def size_of(library: Path) -> int:

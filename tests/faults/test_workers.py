@@ -68,6 +68,25 @@ def test_each_of_them_serves_the_port(start: Callable[..., Server]) -> None:
         assert pid_that_answers(server) == second
 
 
+def test_each_of_them_serves_the_ui_and_its_api_to_the_same_token(
+    start: Callable[..., Server], upstream: ScriptedUpstream
+) -> None:
+    server = start(server=TWO)
+    first, second = workers_of(server)
+    upstream.answer(*streamed(event("a"), DONE))
+    recorded = server.chat().trace
+    server.tape(recorded)
+
+    for other in (first, second):
+        with paused(other):
+            followed = server.ask("GET", f"/traces?token={server.token}")
+            assert (followed.status, followed.header("location")) == (303, "/traces")
+            cookie = f"Cookie: {(followed.header('set-cookie') or '').partition(';')[0]}"
+            rows = server.ask("GET", "/api/traces", b"", cookie).json()["traces"]
+            assert [row["id"] for row in rows] == [recorded]
+            assert server.ask("GET", "/api/status").status == 401
+
+
 def test_a_worker_that_is_started_again_when_the_keys_are_gone_lets_nobody_in(
     start: Callable[..., Server], tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.llm.codec import RequestFields, dumps, field_names, load_object, loads, request_fields
+from tailrace.llm.codec import RequestFields, Struct, dumps, field_names, load_object, loads, reader, request_fields
 
 TOO_DEEP = b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
@@ -145,3 +145,34 @@ def test_a_large_body_with_half_of_a_surrogate_pair_is_read_in_the_time_of_a_few
     request_fields(data)
 
     assert time.process_time() - started < once + max(1.0, 20 * once)
+
+
+# One shape
+
+
+class Shape(Struct, gc=False):
+    text: str | None = None
+    count: int = 0
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ('{"count":1,"other":{"deep":["x"]},"text":"\\ud83d\\ude00"}', ("\U0001f600", 1)),
+        ("{}", (None, 0)),
+        ('{"text":null}', (None, 0)),
+        ('{"text":7}', None),
+        ('{"text":"a"', None),
+        ('{"text":"a","other":"\\x"}', None),
+        ('{"text":"a","other":"\\ud83d"}', None),
+        ("[1]", None),
+        ("", None),
+        ('{"text":"a","other":' + "[" * 100_000, None),
+    ],
+)
+def test_a_shape_is_read_from_what_has_it_and_from_nothing_else(
+    data: str, expected: tuple[str | None, int] | None
+) -> None:
+    read = reader(Shape)(data)
+
+    assert (None if read is None else (read.text, read.count)) == expected

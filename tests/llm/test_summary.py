@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,9 +25,16 @@ def tape(dialect: str, *, kind: Kind = Kind.STREAM, model: str | None = None) ->
     )  # fmt: skip
 
 
-def frames(chunks: list[bytes]) -> list[Frame]:
+class Listed(list[Frame]):
+    """The frames of a tape, as a library reads them."""
+
+    def times(self) -> tuple[list[int], bytes]:
+        return [frame.offset_ns for frame in self[:]], bytes(frame.origin for frame in self[:])
+
+
+def frames(chunks: list[bytes]) -> Listed:
     """One frame for each chunk, the first after 10 ms, the second after 20."""
-    return [Frame(number, number * 10 * MS, Origin.UPSTREAM, chunk) for number, chunk in enumerate(chunks, 1)]
+    return Listed(Frame(number, number * 10 * MS, Origin.UPSTREAM, chunk) for number, chunk in enumerate(chunks, 1))
 
 
 def events(stream: bytes) -> list[bytes]:
@@ -103,12 +111,12 @@ def test_the_first_content_came_with_the_chunk_that_completed_its_event() -> Non
 
 
 def test_a_heartbeat_and_an_error_of_tailraces_own_hide_nothing_of_what_the_upstream_said() -> None:
-    sent = [
-        Frame(1, 10 * MS, Origin.TAILRACE, b": ping\n\n"),
-        Frame(2, 20 * MS, Origin.UPSTREAM, text("Hello")),
-        Frame(3, 30 * MS, Origin.UPSTREAM, USAGE),
-        Frame(4, 40 * MS, Origin.TAILRACE, CHAT.error_frame("cut", "upstream_error", "upstream_truncated")),
-    ]
+    sent = timed(
+        (10, Origin.TAILRACE, b": ping\n\n"),
+        (20, Origin.UPSTREAM, text("Hello")),
+        (30, Origin.UPSTREAM, USAGE),
+        (40, Origin.TAILRACE, CHAT.error_frame("cut", "upstream_error", "upstream_truncated")),
+    )
     assert summarise(tape("openai-chat"), b"", sent) == Summary("m", 20 * MS, 33, 6, None)
 
 
@@ -228,8 +236,8 @@ def test_what_cannot_be_read_does_not_hide_what_can(chunk: bytes) -> None:
 # What was converted
 
 
-def made(*sent: tuple[Origin, bytes]) -> list[Frame]:
-    return [Frame(number, number * 10 * MS, origin, data) for number, (origin, data) in enumerate(sent, 1)]
+def made(*sent: tuple[Origin, bytes]) -> Listed:
+    return timed(*((number * 10, origin, data) for number, (origin, data) in enumerate(sent, 1)))
 
 
 UPSTREAMS_ANSWER = json.dumps(
@@ -292,3 +300,92 @@ def test_the_cost_is_by_the_price_of_the_model_that_answered() -> None:
     )
     assert summarise(tape("openai-chat"), b"", sent, prices=[("other", Price(1.0, 1.0))]).cost_usd is None
     assert summarise(tape("openai-chat"), b"", sent).cost_usd is None
+
+
+# The prompt and the silences
+
+
+def test_the_prompt_is_what_the_user_said_last_whatever_came_back() -> None:
+    body = json.dumps({"messages": [{"role": "user", "content": "Hello\n  there"}]}).encode()
+
+    for dialect, kind in (("openai-chat", Kind.STREAM), ("openai-chat", Kind.NORMAL), ("plain", Kind.STREAM)):
+        assert summarise(tape(dialect, kind=kind), body, frames([])).prompt == "Hello there"
+
+
+def timed(*sent: tuple[int, Origin, bytes]) -> Listed:
+    """Frames of these milliseconds."""
+    return Listed(Frame(number, ms * MS, origin, data) for number, (ms, origin, data) in enumerate(sent, 1))
+
+
+def silences(sent: Listed, *, chunks: int, dialect: str = "openai-chat", kind: Kind = Kind.STREAM) -> list[float]:
+    """The silences of a tape with so many chunks, in milliseconds."""
+    found = summarise(replace(tape(dialect, kind=kind), chunk_count=chunks), b"", sent)
+    assert found.max_gap_ns == max(found.gaps_ns, default=None)
+    return [gap_ns / MS for gap_ns in found.gaps_ns]
+
+
+PING = b": keepalive\n\n"
+
+
+@pytest.mark.parametrize("dialect", ["openai-chat", "plain"])
+def test_silences_are_between_the_chunks_of_the_upstream(dialect: str) -> None:
+    sent = timed(
+        (10, Origin.UPSTREAM, text("a")),
+        (20, Origin.UPSTREAM, text("b")[:9]),
+        (45, Origin.UPSTREAM, text("b")[9:]),
+        (45, Origin.UPSTREAM, DONE),
+    )
+    assert silences(sent, chunks=4, dialect=dialect) == [10, 25, 0]
+
+
+def test_heartbeats_and_errors_of_tailrace_are_no_chunks() -> None:
+    sent = timed(
+        (10, Origin.UPSTREAM, text("a")),
+        (500, Origin.TAILRACE, PING),
+        (900, Origin.UPSTREAM, text("b")),
+        (950, Origin.TAILRACE, CHAT.error_frame("cut", "upstream_error", "upstream_truncated")),
+    )
+    assert silences(sent, chunks=2) == [890]
+
+
+def test_chunks_that_tailrace_made_count_and_what_they_were_made_of_does_not() -> None:
+    sent = timed(
+        (10, Origin.TAILRACE, text("")),
+        (15, Origin.CONVERTED, UPSTREAMS_ANSWER),
+        (20, Origin.TAILRACE, text("a")),
+        (50, Origin.TAILRACE, STOP),
+    )
+    assert silences(sent, chunks=3) == [10, 30]
+
+
+def test_a_heartbeat_between_chunks_that_tailrace_made_is_none_of_them() -> None:
+    sent = timed(
+        (10, Origin.TAILRACE, said({"model": "m", "choices": [{"delta": {"role": "assistant", "content": ""}}]})),
+        (30, Origin.TAILRACE, PING),
+        (60, Origin.CONVERTED, UPSTREAMS_ANSWER),
+        (60, Origin.TAILRACE, text("a")),
+        (70, Origin.TAILRACE, STOP),
+    )
+    assert silences(sent, chunks=3) == [50, 10]
+
+
+@pytest.mark.parametrize(("chunks", "kind"), [(0, Kind.STREAM), (1, Kind.STREAM), (3, Kind.NORMAL)])
+def test_without_two_chunks_or_a_stream_there_is_no_silence(chunks: int, kind: Kind) -> None:
+    assert silences(Listed(frames([DONE] * chunks)), chunks=chunks, kind=kind) == []
+
+
+def test_of_what_came_of_many_chunks_the_bytes_are_read_only_at_both_ends() -> None:
+    class Counted(Listed):
+        seen = 0
+
+        def __iter__(self) -> Iterator[Frame]:
+            for frame in super().__iter__():
+                self.seen += 1
+                yield frame
+
+    many = Counted(frames([text(f"word{number}") for number in range(1000)]))
+
+    found = summarise(replace(tape("openai-chat"), chunk_count=1000), b"", many)
+
+    assert len(found.gaps_ns) == 32
+    assert many.seen <= 3

@@ -18,10 +18,12 @@ from typing import Any, TypeVar
 
 from support.client import CHAT, Answer, Client, chat_body
 from support.upstream import PATIENCE_S, Call
+from tailrace.app.access import token_at, token_path
 from tailrace.app.application import Application
 from tailrace.app.config import load_config
-from tailrace.app.serving import GracefulServer, bind
+from tailrace.app.serving import GracefulServer, bind, has_keys
 from tailrace.errors import TapeNotFound
+from tailrace.gateway.keys import keys_path
 from tailrace.tape import Filter, Frame, Library, Outcome, Tape
 
 T = TypeVar("T")
@@ -91,6 +93,15 @@ class Addressed:
     def ask(self, method: str, target: str, body: bytes = b"", *fields: str) -> Answer:
         """One request on a connection of its own."""
         return self.client().request(method, target, body, *fields)
+
+    @property
+    def token(self) -> str:
+        """The token of its web UI."""
+        return token_at(token_path(keys_path(None, self.library.url)))
+
+    def api(self, method: str, target: str, *fields: str) -> Answer:
+        """A request to the API, with the token."""
+        return self.ask(method, target, b"", f"Authorization: Bearer {self.token}", *fields)
 
     def chat(self, *fields: str, path: str = CHAT, **body: Any) -> Answer:
         return self.ask("POST", path, chat_body(**body), *fields)
@@ -216,16 +227,19 @@ class Server(Addressed):
 
 
 class InProcess(Addressed):
-    """The application on a socket in a thread of this process, for what can only be seen from inside."""
+    """The application on a socket in a thread of this process, for what can only be seen from inside. With another
+    `host`, tests reach it at 127.0.0.1 all the same."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, host: str = "127.0.0.1") -> None:
         self._clients = []
-        self.application = Application(load_config(file, {}))
+        config = load_config(file, {})
+        config = config.model_copy(update={"server": config.server.model_copy(update={"host": host})})
+        self._listener = bind(host, 0, has_keys=has_keys(config))
+        self.port = self._listener.getsockname()[1]
+        self.application = Application(config)
         self.library = Library(self.application.library.url)
         self._started = threading.Event()
-        self._listener = bind("127.0.0.1", 0)
-        self.port = self._listener.getsockname()[1]
-        self.application.listens_on("127.0.0.1", self.port)
+        self.application.listens_on(host, self.port)
         self.server = GracefulServer(self.application, self._started.set)
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
 

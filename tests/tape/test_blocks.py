@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tailrace.errors import LibraryError
 from tailrace.tape import Frame, Origin, blocks
-from tailrace.tape.blocks import PACKED, RAW, Block, frames, frames_once, join, pack, reversed_frames
+from tailrace.tape.blocks import PACKED, RAW, Block, frames, frames_once, join, pack, reversed_frames, times
 from tape.given import chat_stream, frame
 
 MIB = 1024 * 1024
@@ -191,6 +191,20 @@ def test_a_real_stream_of_500_events_packs_to_a_twentieth_of_its_bytes() -> None
 
     assert block.codec == PACKED
     assert len(block.data) + len(block.index) < sum(map(len, chunks)) / 20
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize("after", [0, 1, 2, 5])
+def test_times_are_read_without_the_bytes(is_packed: bool, after: int) -> None:
+    sent = [frame(1, 5, b"ab"), frame(2, 6, b"cd", Origin.CONVERTED), frame(3, 6, b"e", Origin.TAILRACE)]
+    block = join(sent)
+    if is_packed:
+        (block,) = pack([block])
+
+    offsets, origins = times(replace(block, data=b""), after=after)
+
+    assert list(offsets) == [each.offset_ns for each in sent[after:]]
+    assert list(origins) == [each.origin for each in sent[after:]]
 
 
 DAMAGES = {

@@ -255,8 +255,8 @@ def test_pages_of_a_filter_go_on_with_the_filter(library: Library) -> None:
     for number in range(6):
         recorded(library, model="even" if number % 2 == 0 else "odd")
 
-    first = library.list(Filter(model="even"), limit=2)
-    rest = library.list(Filter(model="even"), limit=2, cursor=first.next_cursor)
+    first = library.list(Filter.where(model="even"), limit=2)
+    rest = library.list(Filter.where(model="even"), limit=2, cursor=first.next_cursor)
 
     assert [len(first.tapes), len(rest.tapes)] == [2, 1]
     assert {tape.model for tape in first.tapes + rest.tapes} == {"even"}
@@ -284,24 +284,24 @@ TAPES: dict[str, dict[str, Any]] = {
 }
 FILTERS: dict[str, tuple[Filter, set[str]]] = {
     "nothing": (Filter(), {*TAPES, "open"}),
-    "one body": (Filter(kind=Kind.NORMAL), {"normal"}),
-    "an outcome": (Filter(outcome="truncated"), {"cut"}),
-    "still open": (Filter(outcome="open"), {"open"}),
-    "an upstream": (Filter(upstream="far"), {"far"}),
-    "a whole model": (Filter(model="SmolLM2-135M"), {"smol"}),
-    "a part of a model in any case": (Filter(model="lm2-1"), {"smol"}),
-    "a model with percent": (Filter(model="%"), set()),
-    "a model outside ASCII": (Filter(model="größe"), {"umlaut"}),
-    "an endpoint without its query": (Filter(endpoint="/v1/responses"), {"responses"}),
-    "a longer endpoint": (Filter(endpoint="/v1/responses/r1"), {"responses of one"}),
-    "half an endpoint": (Filter(endpoint="/v1/resp"), set()),
-    "a session": (Filter(session="anna"), {"anna"}),
-    "a tag": (Filter(tags={"colour": "blue"}), {"blue"}),
-    "two tags": (Filter(tags={"colour": "blue", "size": "1"}), {"blue"}),
-    "two tags of which one differs": (Filter(tags={"colour": "red", "size": "1"}), set()),
-    "a tag with another value": (Filter(tags={"colour": ""}), set()),
-    "two things": (Filter(kind=Kind.STREAM, tags={"colour": "red"}), {"red"}),
-    "two things of which one differs": (Filter(kind=Kind.NORMAL, session="anna"), set()),
+    "one body": (Filter.where(type=Kind.NORMAL), {"normal"}),
+    "an outcome": (Filter.where(outcome="truncated"), {"cut"}),
+    "still open": (Filter.where(outcome="open"), {"open"}),
+    "an upstream": (Filter.where(upstream="far"), {"far"}),
+    "a whole model": (Filter.where(model="SmolLM2-135M"), {"smol"}),
+    "a part of a model in any case": (Filter.where(model="lm2-1"), {"smol"}),
+    "a model with percent": (Filter.where(model="%"), set()),
+    "a model outside ASCII": (Filter.where(model="größe"), {"umlaut"}),
+    "an endpoint without its query": (Filter.where(endpoint="/v1/responses"), {"responses"}),
+    "a longer endpoint": (Filter.where(endpoint="/v1/responses/r1"), {"responses of one"}),
+    "half an endpoint": (Filter.where(endpoint="/v1/resp"), set()),
+    "a session": (Filter.where(session="anna"), {"anna"}),
+    "a tag": (Filter.where(tag="colour=blue"), {"blue"}),
+    "two tags": (Filter.where(tag="colour=blue") & Filter.where(tag="size=1"), {"blue"}),
+    "two tags of which one differs": (Filter.where(tag="colour=red") & Filter.where(tag="size=1"), set()),
+    "a tag with another value": (Filter.where(tag="colour="), set()),
+    "two things": (Filter.where(type=Kind.STREAM, tag="colour=red"), {"red"}),
+    "two things of which one differs": (Filter.where(type=Kind.NORMAL, session="anna"), set()),
 }
 
 
@@ -332,13 +332,13 @@ def test_a_span_of_time_includes_its_start_and_not_its_end(library: Library) -> 
     starts = [library.open(tape_id).started_at_ns for tape_id in tapes]
 
     def shown(**span: int) -> list[str]:
-        return sorted(tape.id for tape in library.list(Filter(**span)).tapes)
+        return sorted(tape.id for tape in library.list(Filter.where(**span)).tapes)
 
-    assert shown(since_ns=starts[1]) == tapes[1:]
-    assert shown(until_ns=starts[1]) == tapes[:1]
-    assert shown(since_ns=starts[1], until_ns=starts[2]) == tapes[1:2]
-    assert shown(since_ns=-1) == tapes
-    assert shown(until_ns=-1) == []
+    assert shown(since=starts[1]) == tapes[1:]
+    assert shown(until=starts[1]) == tapes[:1]
+    assert shown(since=starts[1], until=starts[2]) == tapes[1:2]
+    assert shown(since=-1) == tapes
+    assert shown(until=-1) == []
 
 
 # --- deleting --------------------------------------------------------------------------------------------------
@@ -1356,3 +1356,28 @@ def test_errors_of_the_library_are_library_errors() -> None:
     assert issubclass(TapeNotFound, LibraryError)
     assert issubclass(AmbiguousTape, LibraryError)
     assert issubclass(LibraryUnavailable, LibraryError)
+
+
+# --- what readers ask besides ------------------------------------------------------------------------------------
+
+
+def test_the_frames_of_a_tape_are_counted_while_it_grows_and_when_it_is_packed(library: Library) -> None:
+    recording = library.create(head())
+    assert library.frame_count(recording.id) == 0
+    for count in (1, 2, 3):
+        write(recording, b"a")
+        eventually(lambda count=count: library.frame_count(recording.id) == count)
+    recording.close(Outcome.COMPLETE)
+    eventually(lambda: is_ended(library, recording.id) and not library.unsummarised())
+    assert library.frame_count(recording.id) == 3
+
+
+def test_an_ended_tape_is_not_summarised_until_it_is(url: str, path: Path) -> None:
+    with Library(url) as library:
+        tape_id = recorded(library, b"a")
+        eventually(lambda: not library.unsummarised())
+    connection = apsw.Connection(str(path))
+    connection.execute("UPDATE tapes SET packed = 0")
+    connection.close()
+    with Library(url, read_only=True) as library:
+        assert library.unsummarised() == [tape_id]

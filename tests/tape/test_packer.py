@@ -128,7 +128,7 @@ def test_a_summary_that_failed_is_derived_at_the_next_start_of_recording(url: st
 def test_a_summary_sees_each_frame_once_also_when_another_process_packs_the_tape_meanwhile(
     url: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tailrace.tape.stores.sqlite._FIRST_PAGE", 2)
+    monkeypatch.setattr("tailrace.tape.stores.sqlite_reading._FIRST_PAGE", 2)
     monkeypatch.setattr(packer.Packer, "add", lambda self, tape_id: None)
     with Library(url) as library:
         recording = library.create(head())
@@ -139,7 +139,8 @@ def test_a_summary_sees_each_frame_once_also_when_another_process_packs_the_tape
     assert len(block_sizes(path)) == 20
     store = SqliteStore(path)
 
-    forwards, backwards = iter(of := packer._StoredFrames(store, recording.id)), reversed(of)
+    forwards, backwards = iter(of := packer.StoredFrames(store, recording.id)), reversed(of)
+    offsets, origins = of.times()
     seen, seen_backwards = [next(forwards)], [next(backwards)]
     pack(store, [recording.id], None, store.pack)
     seen += forwards
@@ -147,6 +148,8 @@ def test_a_summary_sees_each_frame_once_also_when_another_process_packs_the_tape
 
     assert block_sizes(path) == [(blocks.PACKED, 20)]
     assert [it.number for it in seen] == list(range(1, 21))
+    assert (list(offsets), origins) == ([it.offset_ns for it in seen], bytes(20))
+    assert of.times() == (offsets, origins), "of the packed tape, too"
     assert [it.number for it in seen_backwards] == list(range(20, 0, -1))
     store.close()
 

@@ -13,7 +13,7 @@ import pytest
 
 from tailrace.llm.codec import dumps
 from tailrace.tape import Frame, Kind, Origin, Outcome
-from tailrace.traces import FORMATS, as_converted, as_json, as_jsonl, as_wire
+from tailrace.traces import FORMATS, as_cast, as_converted, as_har, as_json, as_jsonl, as_wire, exported
 from traces.recorded import MADE
 
 STREAMS = Path(__file__).parents[1] / "llm" / "streams"
@@ -310,3 +310,24 @@ def test_the_wire_is_what_the_client_got_and_what_it_was_made_of_is_apart(record
 
 def test_the_formats_are_those_that_the_command_offers() -> None:
     assert FORMATS == ("json", "jsonl", "har", "sse", "cast")
+
+
+def test_a_file_of_each_format_is_what_its_function_makes(record: Record) -> None:
+    recorded = record((1, piece("1")), (2, STOP + DONE))
+    of = (recorded.tape, recorded.exchange, recorded.frames)
+
+    files = {file_format: b"".join(exported(file_format, *of)) for file_format in FORMATS}
+
+    assert files == {
+        "json": dumps(as_json(*of)) + b"\n",
+        "jsonl": b"".join(as_jsonl(*of)),
+        "har": dumps(as_har(*of)) + b"\n",
+        "sse": b"".join(as_wire(recorded.frames)),
+        "cast": b"".join(as_cast(recorded.tape, recorded.frames)),
+    }
+
+
+def test_a_format_that_there_is_not_is_refused(record: Record) -> None:
+    recorded = record()
+    with pytest.raises(ValueError, match="the format is 'pdf', expected one of json, jsonl, har, sse, cast"):
+        exported("pdf", recorded.tape, recorded.exchange, recorded.frames)

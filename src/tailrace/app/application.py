@@ -1,6 +1,7 @@
-"""The ASGI application: the relay, and beside it the framework for everything that is not a stream.
+"""The ASGI application: the relay, and beside it the web UI, its API, and what says how the server is.
 
-Rule: a relayed request meets the guard and then the gateway, nothing else.
+Rules: a relayed request meets the guard and then the gateway, nothing else. Nothing below `API` is answered to those
+without the token of the UI, whatever is there.
 """
 
 from __future__ import annotations
@@ -9,13 +10,20 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 
 import tailrace
+from tailrace.app import retention
+from tailrace.app.access import Access, token_path
+from tailrace.app.api_error import ApiError, handle_errors
+from tailrace.app.api_schemas import answers, describe
 from tailrace.app.config import Config
 from tailrace.app.guard import Guard
-from tailrace.app.welcome import welcome_page, welcome_page_for_strangers
+from tailrace.app.live_response import Followers
+from tailrace.app.pages import Pages
+from tailrace.app.status import Status
+from tailrace.app.traces_api import check_names, json_response, traces_api
 from tailrace.client.transport import Transport
 from tailrace.gateway.detection import STREAMING_FILE, StreamingMemory
 from tailrace.gateway.gateway import Gateway
@@ -27,9 +35,10 @@ from tailrace.gateway.report import Observer
 from tailrace.gateway.settings import LocalUpstreamSettings
 from tailrace.gateway.spans import Spans
 from tailrace.gateway.upstream import HttpUpstream, Upstream
-from tailrace.llm.codec import Object
+from tailrace.llm.codec import Object, dumps
 from tailrace.llm.dialect import openai_error
-from tailrace.tape import Library
+
+API = "/api/"
 
 
 class Application:
@@ -42,7 +51,7 @@ class Application:
 
     def __init__(self, config: Config, *, shares_models: bool = False, requires_keys: bool = False) -> None:
         self.config = config
-        self.library = Library(config.library.url, summarise=config.summariser(), redactor=config.library.redactor())
+        self.library = config.open_library()
         try:
             self._transport = Transport(connect_s=config.gateway.deadlines.connect_s)
             self.upstreams: list[Upstream] = [
@@ -52,17 +61,22 @@ class Application:
                 for settings in config.upstream
             ]
             self.metrics = Metrics(health=self.library.health, open_breakers=self._open_breakers)
-            self.gateway = self._make_gateway(requires_keys)
+            state_file = keys_path(config.gateway.keys_file, config.library.url)
+            self.keys = Keys(state_file, is_required=requires_keys)
+            self.gateway = self._make_gateway(
+                StreamingMemory(state_file.with_name(STREAMING_FILE), config.gateway.streaming_memory_s)
+            )
+            self.access = Access(token_path(state_file))
         except BaseException:
             self.library.close()
             raise
+        self.followers = Followers()
+        self._pages = Pages(self.access)
         self.listens_on(config.server.host, config.server.port)
         self._api = self._make_api()
 
-    def _make_gateway(self, requires_keys: bool) -> Gateway:
+    def _make_gateway(self, memory: StreamingMemory) -> Gateway:
         config = self.config
-        state_file = keys_path(config.gateway.keys_file, config.library.url)
-        self.keys = Keys(state_file, is_required=requires_keys)
         observers: list[Observer] = [self.metrics]
         if config.gateway.otel:
             urls = {settings.name: getattr(settings, "base_url", "") for settings in config.upstream}
@@ -71,7 +85,7 @@ class Application:
             config.gateway,
             self.upstreams,
             self.library,
-            StreamingMemory(state_file.with_name(STREAMING_FILE), config.gateway.streaming_memory_s),
+            memory,
             routes=config.route,
             keys=self.keys,
             observers=observers,
@@ -84,29 +98,60 @@ class Application:
         """Says at which address it is really served, once that is known."""
         server = self.config.server
         self._guard = Guard(host, port, server.allowed_hosts)
+        self.access.listens_on(port)
+
+    def end_live_views(self) -> None:
+        """Lets those who look on know that the server stops: they would hold it up, as they never leave."""
+        self.followers.end_all()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            path = scope["path"]
             objection = self._guard.objection(scope)
+            if objection is not None and path.startswith(API):
+                await ApiError(403, "forbidden", objection).response()(scope, receive, send)
+                return
             if objection is not None:
                 await answer(send, 403, openai_error(objection, "permission_error", "forbidden"), [])
                 return
-            if self.gateway.serves(scope["path"]):
+            if self.gateway.serves(path):
                 await self.gateway(scope, receive, send)
                 return
+            if self._pages.serves(path):
+                await self._pages(scope, receive, send)
+                return
+            if path.startswith(API):
+                try:
+                    self.access.check(scope)
+                except ApiError as error:
+                    await error.response()(scope, receive, send)
+                    return
         await self._api(scope, receive, send)
 
     def _make_api(self) -> FastAPI:
         # Without the framework's documentation pages: they load their scripts from other people's servers.
         api = FastAPI(
-            title="Tailrace", version=tailrace.__version__, lifespan=self._lifespan, docs_url=None, redoc_url=None
+            title="Tailrace",
+            version=tailrace.__version__,
+            lifespan=self._lifespan,
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
         )
+        handle_errors(api)
+        describe(api, guarded=API)
+        api.include_router(traces_api(self.library, self.followers))
+        status = Status(self.upstreams, self.library)
 
-        @api.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-        async def page(request: Request) -> HTMLResponse:
-            if self.keys.are_configured:
-                return welcome_page_for_strangers(str(request.base_url))
-            return await welcome_page(str(request.base_url), self.upstreams, self.library)
+        @api.get(
+            API + "status",
+            summary="Whether it records, what is open, which upstreams and models there are",
+            dependencies=[Depends(check_names)],
+            responses=answers("Status"),
+        )
+        async def how_it_is(request: Request) -> Response:
+            found = await status.now(str(request.base_url), has_keys=self.keys.are_configured)
+            return json_response(dumps(found))
 
         @api.get("/metrics", summary="What Prometheus scrapes; with keys, only with one", response_class=Response)
         def metrics(request: Request) -> Response:  # in a thread: it reads files when there are several workers
@@ -163,6 +208,7 @@ class Application:
                     await stack.enter_async_context(upstream.running())
             await stack.enter_async_context(self.metrics.running())
             await stack.enter_async_context(self.gateway.running())
+            await stack.enter_async_context(retention.running(self.library, self.config.library.retain_days))
             yield
 
     @contextlib.asynccontextmanager

@@ -26,7 +26,8 @@ from tailrace.gateway.settings import (
     UpstreamSettings,
 )
 from tailrace.llm import Price, summarise
-from tailrace.tape import Redactor, Summarise
+from tailrace.llm.texts import index_texts
+from tailrace.tape import Library, Redactor, Summarise
 from tailrace.tape.redaction import FIELDS, HEADERS, QUERY_KEYS
 
 DEFAULT_FILE = Path("tailrace.toml")
@@ -62,6 +63,8 @@ class LibrarySettings(Settings):
 
     url: str = "sqlite:///~/.local/share/tailrace/tapes.db"
     """Where tapes are kept: `sqlite:///` and a path. A relative one is relative to the configuration file."""
+    retain_days: int = Field(default=30, ge=0)
+    """After how many days the server deletes traces; 0 keeps them for ever."""
     redact: Literal["default", "off"] = "default"
     """Whether credentials are left out of what is written."""
     redact_headers: tuple[str, ...] = ()
@@ -104,6 +107,16 @@ class Config(Settings):
             for table in self.price
         ]
         return partial(summarise, prices=prices)
+
+    def open_library(self, *, read_only: bool = False) -> Library:
+        """The library with all that its settings say. Raises `LibraryUnavailable`."""
+        return Library(
+            self.library.url,
+            summarise=self.summariser(),
+            index=index_texts,
+            redactor=self.library.redactor(),
+            read_only=read_only,
+        )
 
     @field_validator("upstream")
     @classmethod

@@ -3,13 +3,17 @@
 A server on loopback is reachable by every web page that its user opens. The Host check defeats DNS rebinding,
 the Origin check defeats a page that posts from elsewhere. What a page only fetches, as an image or a script, comes
 without an Origin; there, `Sec-Fetch-Site` tells: browsers send it, and pages cannot set it.
+
+Of what another site causes, one thing is answered: a link that a user follows to a page of the web UI, from a chat or
+an issue. Such a page is a shell with no data in it, and what it then asks for, it asks for itself.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from tailrace.app.pages import is_page
 from tailrace.gateway.refusal import Scope
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -33,12 +37,22 @@ class Guard:
         origin = given.get(b"origin")
         if origin is not None and origin not in self._origins:
             return f"pages of {origin!r} may not call, only those of this server"
-        if given.get(b"sec-fetch-site") in ("cross-site", "same-site"):
+        if given.get(b"sec-fetch-site") in ("cross-site", "same-site") and not _is_link_to_page(scope, given):
             return "pages of another site may not call, only those of this server"
         return None
 
 
-_LOOKED_AT = (b"host", b"origin", b"sec-fetch-site")
+_LOOKED_AT = (b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest")
+
+
+def _is_link_to_page(scope: Scope, given: Mapping[bytes, str]) -> bool:
+    """Whether a whole window or tab goes to a page of the web UI: not a frame, and nothing that is fetched."""
+    return (
+        scope["method"] == "GET"
+        and is_page(scope["path"])
+        and given.get(b"sec-fetch-mode") == "navigate"
+        and given.get(b"sec-fetch-dest") == "document"
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -148,6 +148,7 @@ class GracefulServer(uvicorn.Server):
             self._started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.application.end_live_views()
         async with asyncio.TaskGroup() as group:
             stopping = group.create_task(self._stop_after_grace(), name="tailrace-grace")
             await super().shutdown(sockets)

@@ -37,10 +37,11 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point."""
-    from tailrace.cli import doctor, key, sim, trace, up  # noqa: PLC0415
+    from tailrace.cli import doctor, key, mock, sim, trace, up  # noqa: PLC0415
 
     cli.add_command(doctor.doctor)
     cli.add_command(key.key)
+    cli.add_command(mock.mock)
     cli.add_command(sim.sim)
     cli.add_command(up.up)
     cli.add_command(trace.trace)

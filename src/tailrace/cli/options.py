@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tailrace.tape import FASTEST
+
 if TYPE_CHECKING:
     from tailrace.app.config import Config
 
@@ -20,6 +22,19 @@ def config_option(command: click.decorators.FC) -> click.decorators.FC:
         type=click.Path(path_type=Path, dir_okay=False),
         help="The configuration file. Default: TAILRACE_CONFIG, else ./tailrace.toml if it is there.",
     )(command)
+
+
+def speed_factor(text: str) -> float:
+    """What `--speed` says: a number above 0, or `max`. Raises `click.BadParameter`."""
+    if text == "max":
+        return FASTEST
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < FASTEST:
+        raise click.BadParameter(f"{text!r} is neither a number above 0 nor 'max'", param_hint="--speed")
+    return value
 
 
 def load(config_path: Path | None) -> Config:

@@ -5,43 +5,42 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from tailrace.cli import table
+from tailrace.cli import listing, table
+from tailrace.cli.copying import copy
 from tailrace.cli.diff import diff
-from tailrace.cli.options import config_option, load
+from tailrace.cli.options import config_option, load, speed_factor
+from tailrace.cli.search import search
 from tailrace.cli.trace_import import import_
 from tailrace.llm import DeltaKind, named
 from tailrace.llm.codec import dumps
 from tailrace.llm.plain import PLAIN
 from tailrace.llm.timing import Timing, measure
-from tailrace.tape import FASTEST, Filter, Frame, Kind, Library, Outcome, Tape, delivered, schedule
+from tailrace.tape import Filter, Frame, Kind, Library, Tape, delivered, schedule
 from tailrace.traces import (
     FORMATS,
-    as_cast,
     as_converted,
-    as_har,
     as_json,
-    as_jsonl,
+    as_row,
     as_wire,
     deltas,
+    exported,
     pace,
     parse_filter,
     parse_span,
     timed_events,
 )
 
-_PAGE = 500
-_COLOURS = {Outcome.COMPLETE: "green", None: "blue", Outcome.CLIENT_GONE: "yellow", Outcome.STOPPED: "yellow"}
-
 
 @click.group()
 def trace() -> None:
     """Look at recorded streams. An ID may be any prefix that only one tape has."""
+
+
+trace.add_command(copy)
 
 
 trace.add_command(diff)
@@ -50,25 +49,27 @@ trace.add_command(diff)
 trace.add_command(import_)
 
 
+trace.add_command(search)
+
+
 @trace.command("list")
 @config_option
 @click.option("-n", "count", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first.")
-@click.option("--filter", "filter_text", default="", help="Such as 'model:smol outcome:truncated type:stream tag:a=b'.")
+@listing.filter_option
 @click.option("--since", help="Only from the last 30m, 1h, 7d, ...")
 @click.option("--json", "as_lines", is_flag=True, help="One JSON object a line.")
 def list_(config_path: Path | None, count: int, filter_text: str, since: str | None, as_lines: bool) -> None:
     """Show the newest tapes."""
-    wanted = parse_filter(filter_text)
+    wanted = listing.read(parse_filter, filter_text)
     if since is not None:
-        wanted = replace(wanted, since_ns=time.time_ns() - parse_span(since))
+        wanted &= Filter.where(since=time.time_ns() - parse_span(since))
     with _library(config_path) as library:
-        tapes = list(_newest(library, wanted, count))
+        tapes = list(listing.newest(library, wanted, count))
     if as_lines:
         for tape in tapes:
-            click.echo(dumps(_summary(tape)).decode())
+            click.echo(dumps(as_row(tape)).decode())
         return
-    head = ("ID", "TIME", "TYPE", "MODEL", "OUTCOME", "TTFT", "DURATION", "CHUNKS", "TOKENS")
-    for line in table.rows(head, [_row(tape) for tape in tapes], right=frozenset({5, 6, 7, 8})):
+    for line in listing.rows(tapes):
         click.echo(line)
     if not tapes:
         click.echo("no tapes yet: send a request through the gateway, or loosen the filter", err=True)
@@ -114,7 +115,7 @@ def replay(config_path: Path | None, tape_id: str, speed: str, max_gap: float | 
 
     An LLM stream plays its text, anything else its bytes.
     """
-    pace_factor = _speed(speed)
+    pace_factor = speed_factor(speed)
     with _library(config_path) as library:
         tape = library.open(tape_id)
         plays = _played(tape, library.frames(tape.id), raw=raw)
@@ -144,19 +145,7 @@ def export(config_path: Path | None, tape_id: str, format_: str, output: Path | 
     """
     with _library(config_path) as library:
         tape = library.open(tape_id)
-        exchange, frames = library.exchange(tape.id), library.frames(tape.id)
-        parts: Iterator[bytes]
-        match format_:
-            case "json":
-                parts = iter((dumps(as_json(tape, exchange, frames)), b"\n"))
-            case "jsonl":
-                parts = as_jsonl(tape, exchange, frames)
-            case "har":
-                parts = iter((dumps(as_har(tape, exchange, frames)), b"\n"))
-            case "cast":
-                parts = as_cast(tape, frames)
-            case _:
-                parts = as_wire(frames)
+        parts = exported(format_, tape, library.exchange(tape.id), library.frames(tape.id))
         if output is None:
             _write(parts)
         else:
@@ -187,67 +176,8 @@ def rm(config_path: Path | None, tape_ids: tuple[str, ...], older_than: str | No
         sys.exit(1)
 
 
-@contextmanager
-def _library(config_path: Path | None, *, read_only: bool = True) -> Iterator[Library]:
-    config = load(config_path)
-    settings, summarise = config.library, config.summariser()
-    with Library(settings.url, summarise=summarise, redactor=settings.redactor(), read_only=read_only) as library:
-        yield library
-
-
-def _newest(library: Library, wanted: Filter, count: int) -> Iterator[Tape]:
-    cursor: str | None = None
-    while count > 0:
-        page = library.list(wanted, cursor=cursor, limit=min(count, _PAGE))
-        yield from page.tapes
-        count -= len(page.tapes)
-        cursor = page.next_cursor
-        if cursor is None:
-            return
-
-
-def _row(tape: Tape) -> tuple[str, ...]:
-    return (
-        tape.id,
-        f"{tape.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
-        click.style("Stream", fg="magenta") if tape.kind is Kind.STREAM else "Normal",
-        table.plain(tape.model or "-"),
-        _styled_outcome(tape),
-        table.milliseconds(tape.first_content_ns),
-        table.milliseconds(tape.duration_ns),
-        str(tape.chunk_count),
-        "-" if tape.output_tokens is None else str(tape.output_tokens),
-    )
-
-
-def _styled_outcome(tape: Tape) -> str:
-    return click.style(tape.outcome or "open", fg=_COLOURS.get(tape.outcome, "red"))
-
-
-def _summary(tape: Tape) -> dict[str, object]:
-    return {
-        "id": tape.id,
-        "timestamp": tape.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "type": tape.kind.capitalize(),
-        "endpoint": tape.endpoint,
-        "upstream": tape.upstream,
-        "model": tape.model,
-        "http_status": tape.status,
-        "outcome": tape.outcome or "open",
-        "error": tape.error,
-        "ttft_ns": tape.first_content_ns,
-        "first_byte_ns": tape.first_byte_ns,
-        "duration_ns": tape.duration_ns,
-        "chunk_count": tape.chunk_count,
-        "byte_count": tape.byte_count,
-        "lost_bytes": tape.lost_bytes,
-        "input_tokens": tape.input_tokens,
-        "output_tokens": tape.output_tokens,
-        "finish_reason": tape.finish_reason,
-        "cost_usd": tape.cost_usd,
-        "session": tape.session,
-        "tags": dict(tape.tags),
-    }
+def _library(config_path: Path | None, *, read_only: bool = True) -> Library:
+    return load(config_path).open_library(read_only=read_only)
 
 
 def _show(tape: Tape, frames: list[Frame]) -> None:
@@ -260,7 +190,7 @@ def _show(tape: Tape, frames: list[Frame]) -> None:
         ("Upstream", tape.upstream or "-"),
         ("Model", tape.model or "-"),
         ("Status", "-" if tape.status is None else str(tape.status)),
-        ("Outcome", _styled_outcome(tape) + (f": {table.plain(tape.error)}" if tape.error else "")),
+        ("Outcome", listing.styled_outcome(tape) + (f": {table.plain(tape.error)}" if tape.error else "")),
         ("Duration", table.milliseconds(tape.duration_ns)),
     ]
     if tape.kind is Kind.STREAM:
@@ -341,18 +271,6 @@ def _shown(text: str) -> str:
 
 def _say(text: str) -> None:
     click.echo(_shown(text), color=True)  # not that it has any: click would take escape sequences out for a pipe
-
-
-def _speed(text: str) -> float:
-    if text == "max":
-        return FASTEST
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not 0 < value < FASTEST:
-        raise click.BadParameter(f"{text!r} is neither a number above 0 nor 'max'", param_hint="--speed")
-    return value
 
 
 def _dollars(value: float) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from tailrace.cli.options import config_option, load
-from tailrace.tape import Library
 from tailrace.traces import read_file
 
 
@@ -23,9 +22,7 @@ def import_(config_path: Path | None, file: Path) -> None:
         tapes = read_file(file)
     except OSError as error:
         raise click.FileError(str(file), error.strerror or str(error)) from error
-    config = load(config_path)
-    settings = config.library
-    with Library(settings.url, summarise=config.summariser(), redactor=settings.redactor()) as library:
+    with load(config_path).open_library() as library:
         for tape in tapes:
             click.echo(library.add(tape))
     click.echo(f"imported {len(tapes)} tape{'' if len(tapes) == 1 else 's'}", err=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from tailrace.llm.codec import Object, dumps, load_object, loads
+from tailrace.llm.codec import Object, Struct, dumps, load_object, loads, reader
 from tailrace.llm.dialect import (
     DecoderLike,
     Delta,
@@ -37,12 +37,28 @@ _KINDS = {
 _OF_THE_EVENT = frozenset({"type", "delta", "usage"})
 
 
+class _BlockDelta(Struct, gc=False):
+    type: str
+    text: str | None = None
+    thinking: str | None = None
+    partial_json: str | None = None
+
+
+class _BlockEvent(Struct, gc=False):
+    type: Literal["content_block_delta"]
+    delta: _BlockDelta
+
+
+_read_event = reader(_BlockEvent)
+
+
 class AnthropicMessages:
     """See the module."""
 
     name = "anthropic-messages"
     framing: Literal["sse", "ndjson"] = "sse"
     markers: tuple[bytes, ...] = (b"message_stop", b"error")
+    count_marks: tuple[str, ...] = ("output_tokens", "thinking_tokens")
     can_synthesise = True
 
     def decoder(self, *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES, flush_on_eof: bool = False) -> DecoderLike:
@@ -64,6 +80,19 @@ class AnthropicMessages:
         kind = str(delta.get("type"))
         piece = text(delta.get(_APPENDED[kind])) if kind in _APPENDED else None
         return [Delta(_KINDS[kind], piece)] if piece else []
+
+    def only_delta(self, event: Event) -> Delta | None:
+        read = _read_event(event.data or "") if event.event == "content_block_delta" else None
+        if read is None:
+            return None
+        delta = read.delta
+        if delta.type == "text_delta":
+            return Delta(DeltaKind.TEXT, delta.text) if delta.text else None
+        if delta.type == "thinking_delta":
+            return Delta(DeltaKind.REASONING, delta.thinking) if delta.thinking else None
+        if delta.type == "input_json_delta":
+            return Delta(DeltaKind.TOOL, delta.partial_json) if delta.partial_json else None
+        return None
 
     def is_progress(self, event: Event) -> bool:
         """Everything but `ping` and empty deltas."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +24,10 @@ class RequestFields(msgspec.Struct):
     model: str | None = None
     stream: bool | None = None
 
+
+Struct = msgspec.Struct
+"""What `reader` builds: an object of which only the fields that it names are looked at. Without lists and objects of
+Python's in it, `gc=False` makes it twice as fast."""
 
 _request_fields = msgspec.json.Decoder(RequestFields)
 _values = msgspec.json.Decoder()
@@ -59,6 +64,22 @@ def load_object(data: str | bytes | None) -> Object | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def reader(shape: type[T]) -> Callable[[str], T | None]:
+    """A function that reads JSON of one shape, several times as fast as `loads`; None for what is not of it.
+
+    What is passed over has to be JSON, but for the size of its numbers.
+    """
+    decode = msgspec.json.Decoder(shape).decode
+
+    def read(data: str) -> T | None:
+        try:
+            return decode(data)
+        except _FAILURES:
+            return None
+
+    return read
 
 
 def dumps(value: Any) -> bytes:

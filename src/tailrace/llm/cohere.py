@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
-from tailrace.llm.codec import Object, load_object
+from tailrace.llm.codec import Object, Struct, load_object, reader
 from tailrace.llm.dialect import Delta, DeltaKind, Facts, Final, error_message, member, text, whole
 from tailrace.llm.plain import Plain
 from tailrace.sse import Event
@@ -13,11 +14,33 @@ _TEXTS = {"text": DeltaKind.TEXT, "thinking": DeltaKind.REASONING}
 _FAILED = ("ERROR", "ERROR_TOXIC", "ERROR_LIMIT", "TIMEOUT")
 
 
+class _Content(Struct, gc=False):
+    text: str | None = None
+    thinking: str | None = None
+
+
+class _Message(Struct, gc=False):
+    content: _Content
+
+
+class _EventDelta(Struct, gc=False):
+    message: _Message
+
+
+class _ContentEvent(Struct, gc=False):
+    type: Literal["content-delta"]
+    delta: _EventDelta
+
+
+_read_event = reader(_ContentEvent)
+
+
 class Cohere(Plain):
     """See the module."""
 
     name = "cohere"
     markers: tuple[bytes, ...] = (b"message-end",)
+    count_marks: tuple[str, ...] = ("output_tokens",)
 
     def final(self, event: Event) -> Final | None:
         payload = load_object(event.data)
@@ -44,6 +67,17 @@ class Cohere(Plain):
         else:
             found = []
         return [Delta(kind, piece) for kind, piece in found if piece]
+
+    def only_delta(self, event: Event) -> Delta | None:
+        read = _read_event(event.data or "") if event.event != "message-end" else None
+        if read is None:
+            return None
+        content = read.delta.message.content
+        if content.text and content.thinking:
+            return None
+        if content.text:
+            return Delta(DeltaKind.TEXT, content.text)
+        return Delta(DeltaKind.REASONING, content.thinking) if content.thinking else None
 
     def is_progress(self, event: Event) -> bool:
         payload = load_object(event.data)

@@ -7,16 +7,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tailrace.llm.codec import Object, dumps, load_object
+from tailrace.llm.codec import Object, Struct, dumps, load_object, reader
 from tailrace.llm.dialect import Delta, DeltaKind, Facts, member, objects, text, whole
 from tailrace.llm.plain import Plain
 from tailrace.sse import Event
+
+
+class _Part(Struct, gc=False):
+    text: str | None = None
+    thought: bool | None = None
+    functionCall: None = None  # noqa: N815 - the API's name
+
+
+class _Content(Struct, gc=False):
+    parts: tuple[_Part]
+
+
+class _Candidate(Struct, gc=False):
+    content: _Content
+
+
+class _Chunk(Struct, gc=False):
+    candidates: tuple[_Candidate]
+
+
+_read_chunk = reader(_Chunk)
 
 
 class Gemini(Plain):
     """See the module."""
 
     name = "gemini"
+    count_marks: tuple[str, ...] = ("candidatesTokenCount", "thoughtsTokenCount")
 
     def deltas(self, event: Event) -> list[Delta]:
         found: list[Delta] = []
@@ -27,6 +49,13 @@ class Gemini(Plain):
                 if call := member(part, "functionCall"):
                     found.append(Delta(DeltaKind.TOOL, (text(call.get("name")) or "") + _arguments(call)))
         return found
+
+    def only_delta(self, event: Event) -> Delta | None:
+        chunk = _read_chunk(event.data or "")
+        if chunk is None:
+            return None
+        part = chunk.candidates[0].content.parts[0]
+        return Delta(DeltaKind.REASONING if part.thought else DeltaKind.TEXT, part.text) if part.text else None
 
     def is_progress(self, event: Event) -> bool:
         payload = load_object(event.data) or {}

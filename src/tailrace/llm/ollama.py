@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from tailrace.llm.codec import Object, dumps, load_object
+from tailrace.llm.codec import Object, Struct, dumps, load_object, reader
 from tailrace.llm.dialect import (
     DecoderLike,
     Delta,
@@ -25,11 +25,30 @@ from tailrace.sse import Event
 from tailrace.sse.decoder import DEFAULT_MAX_EVENT_BYTES
 
 
+class _Message(Struct, gc=False):
+    content: str | None = None
+    thinking: str | None = None
+    tool_calls: None = None
+
+
+class _Line(Struct, gc=False):
+    message: _Message | None = None
+    response: str | None = None
+    thinking: str | None = None
+    content: None = None
+    tool_calls: None = None
+    error: None = None
+
+
+_read_line = reader(_Line)
+
+
 class Ollama(Plain):
     """See the module."""
 
     name = "ollama"
     framing: Literal["sse", "ndjson"] = "ndjson"
+    count_marks: tuple[str, ...] = ("eval_count",)
     markers: tuple[bytes, ...] = (b'"done":true', b'"done": true', b'"error"')
 
     def decoder(self, *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES, flush_on_eof: bool = False) -> DecoderLike:
@@ -51,6 +70,20 @@ class Ollama(Plain):
             *((DeltaKind.TOOL, (text(call.get("name")) or "") + _arguments(call)) for call in calls),
         ]
         return [Delta(kind, piece) for kind, piece in found if piece]
+
+    def only_delta(self, event: Event) -> Delta | None:
+        line = _read_line(event.data or "")
+        if line is None:
+            return None
+        message = line.message
+        said = message.content if message is not None else None
+        thought = message.thinking if message is not None else line.thinking
+        content = said or line.response
+        if content and thought:
+            return None
+        if content:
+            return Delta(DeltaKind.TEXT, content)
+        return Delta(DeltaKind.REASONING, thought) if thought else None
 
     def is_progress(self, event: Event) -> bool:
         return bool(self.deltas(event)) or self.final(event) is not None

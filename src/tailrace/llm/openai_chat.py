@@ -10,7 +10,7 @@ from typing import Literal
 
 from tailrace.llm.chat_assembly import assembled
 from tailrace.llm.chat_synthesis import chat_pieces, chunk, role_chunk, text_pieces
-from tailrace.llm.codec import Object, load_object
+from tailrace.llm.codec import Object, Struct, load_object, reader
 from tailrace.llm.dialect import (
     DecoderLike,
     Delta,
@@ -37,12 +37,44 @@ _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 """Characters of no width, which some proxies send as a heartbeat."""
 
 
+class _Function(Struct, gc=False):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(Struct, gc=False):
+    function: _Function
+    custom: None = None
+
+
+class _ChoiceDelta(Struct, frozen=True, gc=False):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[_Call] | None = None
+    function_call: None = None
+
+
+class _Choice(Struct, gc=False):
+    delta: _ChoiceDelta = _ChoiceDelta()
+    text: str | None = None
+
+
+class _Chunk(Struct, gc=False):
+    choices: tuple[_Choice]
+
+
+_read_chunk = reader(_Chunk)
+
+
 class OpenAIChat:
     """See the module."""
 
     name = "openai-chat"
     framing: Literal["sse", "ndjson"] = "sse"
     markers: tuple[bytes, ...] = (b"[DONE]", b'"error"', b"event: error")
+    count_marks: tuple[str, ...] = ("completion_tokens", "reasoning_tokens")
     can_synthesise = True
 
     def decoder(self, *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES, flush_on_eof: bool = False) -> DecoderLike:
@@ -85,6 +117,20 @@ class OpenAIChat:
             )
             found += [Delta(DeltaKind.TOOL, piece) for piece in pieces if piece]
         return found
+
+    def only_delta(self, event: Event) -> Delta | None:
+        data = event.data or ""
+        if '"error"' in data or event.event == "error" or (chunk := _read_chunk(data)) is None:
+            return None
+        choice = chunk.choices[0]
+        delta = choice.delta
+        content = delta.content or delta.refusal or choice.text
+        reasoning = delta.reasoning_content or delta.reasoning
+        if delta.tool_calls:
+            return None if content or reasoning else _only_call(delta.tool_calls)
+        if content:
+            return Delta(DeltaKind.TEXT, content) if not reasoning and content.strip(_INVISIBLE) else None
+        return Delta(DeltaKind.REASONING, reasoning) if reasoning and reasoning.strip(_INVISIBLE) else None
 
     def is_progress(self, event: Event) -> bool:
         """A delta without anything, or with a role alone, is what proxies send while they wait, some with the usage."""
@@ -157,6 +203,12 @@ class OpenAICompletions(OpenAIChat):
     def _empty_chunk(self, identity: Identity) -> Object:
         choice = {"index": 0, "text": "", "logprobs": None, "finish_reason": None}
         return chunk(identity, [choice], "text_completion")
+
+
+def _only_call(calls: list[_Call]) -> Delta | None:
+    function = calls[0].function
+    piece = (function.name or "") + (function.arguments or "")
+    return Delta(DeltaKind.TOOL, piece) if piece and len(calls) == 1 else None
 
 
 def _says_something(choice: Object) -> bool:

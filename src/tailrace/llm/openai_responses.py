@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from tailrace.llm.codec import Object, load_object
+from tailrace.llm.codec import Object, Struct, load_object, reader
 from tailrace.llm.dialect import (
     DecoderLike,
     Delta,
@@ -35,12 +35,21 @@ _HEARTBEATS = ("keepalive", "ping", "response.keepalive")
 _WAITING = ("response.in_progress", "response.queued")
 
 
+class _DeltaEvent(Struct, gc=False):
+    type: str
+    delta: str
+
+
+_read_event = reader(_DeltaEvent)
+
+
 class OpenAIResponses:
     """See the module."""
 
     name = "openai-responses"
     framing: Literal["sse", "ndjson"] = "sse"
     markers: tuple[bytes, ...] = (b"response.completed", b"response.incomplete", b"response.failed", b"error")
+    count_marks: tuple[str, ...] = ("output_tokens", "reasoning_tokens")
     can_synthesise = True
 
     def decoder(self, *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES, flush_on_eof: bool = False) -> DecoderLike:
@@ -68,6 +77,12 @@ class OpenAIResponses:
         place = _DELTAS.get(str(payload.get("type")))
         piece = text(payload.get("delta"))
         return [Delta(place.kind, piece)] if place and piece else []
+
+    def only_delta(self, event: Event) -> Delta | None:
+        is_known = event.event == "message" or event.event in _DELTAS
+        read = _read_event(event.data or "") if is_known else None
+        place = _DELTAS.get(read.type) if read is not None else None
+        return Delta(place.kind, read.delta) if place and read and read.delta else None
 
     def is_progress(self, event: Event) -> bool:
         """Only `response.queued`, `.in_progress` and the like are said again while nothing happens."""

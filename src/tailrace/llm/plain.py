@@ -22,6 +22,7 @@ class Plain:
     name = "plain"
     framing: Literal["sse", "ndjson"] = "sse"
     markers: tuple[bytes, ...] = ()
+    count_marks: tuple[str, ...] = ()
     can_synthesise = False
 
     def decoder(self, *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES, flush_on_eof: bool = False) -> DecoderLike:
@@ -32,6 +33,9 @@ class Plain:
 
     def deltas(self, event: Event) -> list[Delta]:
         return []
+
+    def only_delta(self, event: Event) -> Delta | None:
+        return None
 
     def is_progress(self, event: Event) -> bool:
         return bool(event.data)

@@ -1,11 +1,13 @@
 """The columns of a list, derived from a tape's bytes.
 
-Only the beginning (to the first content) and the end (usage, finish reason) are parsed: this runs for every tape.
+Only the beginning (to the first content) and the end (usage, finish reason) are parsed, and of what lies between only
+the times are read: this runs for every tape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Reversible
+from collections.abc import Iterable, Iterator, Reversible, Sequence
+from itertools import compress
 
 from tailrace.errors import WireError
 from tailrace.llm.codec import Object, load_object, loads
@@ -13,17 +15,23 @@ from tailrace.llm.cost import Prices, cost_usd, price_of
 from tailrace.llm.dialect import DeltaKind, Dialect, Facts, merged, objects
 from tailrace.llm.dialects import named
 from tailrace.llm.plain import PLAIN
-from tailrace.tape import Frame, Kind, Origin, Summary, Tape, delivered
+from tailrace.llm.prompt import prompt_preview
+from tailrace.llm.timing import chunk_times
+from tailrace.tape import Frame, Frames, Kind, Origin, Summary, Tape, delivered, longest_gaps
 
 _TAILS_BYTES = (1024, 16 * 1024, 256 * 1024, 4 * 1024 * 1024)
 _MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
-def summarise(tape: Tape, request_body: bytes, frames: Reversible[Frame], *, prices: Prices = ()) -> Summary:
-    """The summary of a tape. `request_body` gives the model when the answer does not, `prices` the cost."""
+def summarise(tape: Tape, request_body: bytes, frames: Frames, *, prices: Prices = ()) -> Summary:
+    """The summary of a tape. `request_body` gives the prompt, and the model when the answer does not; `prices` the
+    cost."""
     dialect = named(tape.dialect)
+    prompt = prompt_preview(tape.dialect, request_body)
+    gaps_ns = longest_gaps(_chunk_times(tape, frames)) if tape.kind is Kind.STREAM else ()
+    max_gap_ns = max(gaps_ns, default=None)
     if dialect is PLAIN:
-        return Summary(model=tape.model)
+        return Summary(model=tape.model, prompt=prompt, max_gap_ns=max_gap_ns, gaps_ns=gaps_ns)
     first_content_ns = None
     if tape.kind is Kind.STREAM:
         first_content_ns, first_facts = _beginning(dialect, frames)
@@ -42,7 +50,28 @@ def summarise(tape: Tape, request_body: bytes, frames: Reversible[Frame], *, pri
         output_tokens=facts.output_tokens,
         finish_reason=facts.finish_reason,
         cost_usd=None if price is None else cost_usd(price, facts),
+        prompt=prompt,
+        max_gap_ns=max_gap_ns,
+        gaps_ns=gaps_ns,
     )
+
+
+def _chunk_times(tape: Tape, frames: Frames) -> Sequence[int]:
+    """When the chunks came. What the upstream sent is a chunk; what Tailrace sent is one when it made the answer.
+
+    Only where it made the answer and had heartbeats between, one has to look which are which.
+    """
+    if tape.chunk_count < 2:
+        return ()
+    times, origins = frames.times()
+    by_upstream, by_tailrace = origins.count(Origin.UPSTREAM), origins.count(Origin.TAILRACE)
+    if tape.chunk_count == by_upstream:
+        chosen = {Origin.UPSTREAM}
+    elif tape.chunk_count == by_upstream + by_tailrace:
+        chosen = {Origin.UPSTREAM, Origin.TAILRACE}
+    else:
+        return chunk_times(tape, frames)
+    return times if len(times) == tape.chunk_count else list(compress(times, map(chosen.__contains__, origins)))
 
 
 def _body_facts(dialect: Dialect, body: bytes) -> list[Facts]:

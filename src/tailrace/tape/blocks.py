@@ -98,6 +98,13 @@ def reversed_frames(block: Block) -> Iterator[Frame]:
     return _frames(block, range(block.frame_count - 1, -1, -1))
 
 
+def times(block: Block, *, after: int = 0) -> tuple[array[int], bytes]:
+    """The offsets and the origins of the frames with a number above `after`. The bytes of the frames are not needed."""
+    offsets, _, origins = _read_index(block)
+    first = max(0, after - block.first_number + 1)
+    return offsets[first:], origins[first:]
+
+
 def _frames(block: Block, positions: Iterable[int]) -> Iterator[Frame]:
     offsets, lengths, origins, data = _read(block)
     ends = [0, *accumulate(lengths)]
@@ -131,6 +138,14 @@ def _raw_index(offsets: array[int], lengths: array[int], origins: Iterable[int])
 
 def _read(block: Block) -> tuple[array[int], array[int], bytes, bytes]:
     """Offsets, lengths, origins and bytes. Raises `LibraryError` when they do not fit together."""
+    offsets, lengths, origins = _read_index(block)
+    data = _inflated(block, block.data)
+    if len(data) != sum(lengths):
+        raise LibraryError(f"a block has {len(data)} bytes of frames, expected {sum(lengths)}")
+    return offsets, lengths, origins, data
+
+
+def _read_index(block: Block) -> tuple[array[int], array[int], bytes]:
     count = block.frame_count
     index = _inflated(block, block.index)
     if block.codec not in (RAW, PACKED) or len(index) != 13 * count:
@@ -145,10 +160,7 @@ def _read(block: Block) -> tuple[array[int], array[int], bytes, bytes]:
     _little(offsets), _little(lengths)
     if block.codec == PACKED:
         offsets = array("Q", accumulate(offsets))
-    data = _inflated(block, block.data)
-    if len(data) != sum(lengths):
-        raise LibraryError(f"a block has {len(data)} bytes of frames, expected {sum(lengths)}")
-    return offsets, lengths, origins, data
+    return offsets, lengths, origins
 
 
 def _inflated(block: Block, blob: bytes) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,14 +17,17 @@ from typing import Self, TypeVar
 
 from tailrace.errors import AmbiguousTape, LibraryError, LibraryUnavailable, TapeNotFound
 from tailrace.tape import blocks
+from tailrace.tape.filter import EVERYTHING, Filter
 from tailrace.tape.finished import Finished, batches
+from tailrace.tape.indexer import MAX_FAILED, Indexer, index_tapes
 from tailrace.tape.packer import Packer, Summarise, pack
 from tailrace.tape.recorder import Health, Recorder
 from tailrace.tape.recording import Recording
 from tailrace.tape.redaction import Redactor
-from tailrace.tape.stores import Store
+from tailrace.tape.stores import Indexing, Store
 from tailrace.tape.stores.sqlite import SqliteStore
-from tailrace.tape.tape import Exchange, Filter, Frame, Head, Origin, Page, Tape
+from tailrace.tape.tape import Exchange, Frame, Head, Origin, Page, Tape
+from tailrace.tape.texts import Index
 from tailrace.tape.ulid import first_id_at, new_id
 
 POLL_S = 0.05
@@ -33,19 +36,19 @@ MAX_PAGE = 1000
 _DELETE_BATCH = 500
 _DELETE_TOGETHER = 32
 _LET_OTHERS_S = 0.002
+_INDEX_BATCH = 100
 
 T = TypeVar("T")
-
-EVERYTHING = Filter()
 
 
 class Library:
     """The tapes at `url` (`sqlite:///relative/path` or `sqlite:////absolute/path`; `~` is the home folder).
 
-    `summarise` derives the columns of lists when a tape ends (see `tailrace.llm.summarise`); `redactor` says
-    what is never written (default: credentials). Opening ends the tapes of dead processes as `crashed`, unless it is
-    `read_only`: then nothing is written, and `create`, `add` and `delete` raise `LibraryError`. A library of an older
-    format is brought up to date by whoever opens it first, also to read; where it cannot be written, that raises.
+    `summarise` derives the columns of lists when a tape ends (see `tailrace.llm.summarise`); `index` derives the texts
+    to search in, some time after that; `redactor` says what is never written (default: credentials). Opening ends the
+    tapes of dead processes as `crashed`, unless it is `read_only`: then nothing is written, and `create`, `add`,
+    `index_all` and `delete` raise `LibraryError`. A library of an older format is brought up to date by whoever opens
+    it first, also to read; where it cannot be written, that raises.
 
     Use it as a context manager or call `close`. Reading methods may be called from any thread; `create` from
     the thread of one event loop. Raises `LibraryUnavailable` when it cannot be opened.
@@ -56,16 +59,19 @@ class Library:
         url: str,
         *,
         summarise: Summarise | None = None,
+        index: Index | None = None,
         redactor: Redactor | None = None,
         read_only: bool = False,
     ) -> None:
         self.url = url
         self._is_writable = not read_only
         self._summarise = summarise
+        self._index = index
         self._redactor = redactor or Redactor()
         self._store: Store = SqliteStore(_sqlite_path(url), read_only=read_only)
         self._recorder: Recorder | None = None
         self._packer: Packer | None = None
+        self._indexer: Indexer | None = None
         self.crashed = () if read_only else tuple(self._store.crash_abandoned())
         """The ids of the tapes that opening ended."""
         pack(self._store, self.crashed, summarise, self._store.pack)
@@ -81,6 +87,9 @@ class Library:
     def close(self) -> None:
         """Writes what is waiting and closes the files. A second call does nothing."""
         self._is_writable = False
+        indexer, self._indexer = self._indexer, None
+        if indexer is not None:
+            indexer.close()
         recorder, self._recorder = self._recorder, None
         if recorder is not None and self._packer is not None:
             recorder.flush()
@@ -147,11 +156,55 @@ class Library:
         """The stored frames of a tape, by its full id, with a number above `after`, in order."""
         return blocks.frames_once(self._store.blocks(tape_id, after), after=after)
 
+    def frame_count(self, tape_id: str) -> int:
+        """How many frames of a tape, by its full id, are stored. Their bytes are not read."""
+        last = self._store.block_indexes(tape_id)[-1:]
+        return sum(block.first_number + block.frame_count - 1 for block in last)
+
+    def unsummarised(self) -> Sequence[str]:
+        """The ids of ended tapes whose summary is not derived yet, which is done within moments."""
+        return self._store.unpacked()
+
     def list(self, filter: Filter = EVERYTHING, *, cursor: str | None = None, limit: int = 50) -> Page:
-        """Tapes, newest first, at most `limit` (1 to 1000); `cursor` is `next_cursor` of the page before."""
+        """Tapes, newest first, at most `limit` (1 to 1000); `cursor` is `next_cursor` of the page before.
+
+        A page may have less and still a `next_cursor`: see `Page`.
+        """
         if not 1 <= limit <= MAX_PAGE:
             raise ValueError(f"limit is {limit}, expected 1 to {MAX_PAGE}")
-        return self._store.page(filter, cursor, limit)
+        known = None if cursor is None else cursor.encode("utf-8", "replace").decode()  # it may come from anywhere
+        return self._store.page(filter, known, limit)
+
+    def unindexed(self) -> int:
+        """How many ended tapes a search does not know yet."""
+        return self._store.unindexed_count()
+
+    def index_all(self, *, progress: Callable[[int], None] | None = None) -> int:
+        """Makes all ended tapes known to searches now, and returns how many these were. It is done by itself while the
+        library is open for recording, only later. `progress` hears how many are done.
+
+        Blocks until it is done; where streams are served, call it from a worker thread.
+        """
+        if self._index is None:
+            raise LibraryError("the library was opened without an index", hint="Library(url, index=...)")
+        self._check_writable()
+        failed: set[str] = set()
+        count = 0
+
+        def write(steps: Sequence[Indexing]) -> None:
+            self._written(partial(self._store.index, steps))
+            self._written(self._store.tidy_index)
+
+        while len(failed) < MAX_FAILED:
+            there = self._store.unindexed(_INDEX_BATCH + len(failed))
+            tape_ids = [tape_id for tape_id in there if tape_id not in failed]
+            if not tape_ids:
+                break
+            failed |= index_tapes(self._store, tape_ids, self._index, self._summarise, write, _go_on)
+            count += len(tape_ids)
+            if progress is not None:
+                progress(count)
+        return count - len(failed)
 
     def delete(self, tape_ids: Iterable[str]) -> int:
         """Deletes ended tapes by their full ids and returns how many there were. An open tape stays.
@@ -249,7 +302,19 @@ class Library:
             )
             for tape_id in self._store.unpacked():
                 packer.add(tape_id)
+            if self._index is not None:
+                self._indexer = Indexer(
+                    self._store,
+                    self._index,
+                    self._summarise,
+                    recorder.run,
+                    packer.is_busy,
+                )
         return self._recorder
+
+
+def _go_on() -> None:
+    """Between two pieces of indexing that somebody waits for."""
 
 
 def _sqlite_path(url: str) -> Path:

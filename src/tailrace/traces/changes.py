@@ -16,11 +16,11 @@ from enum import StrEnum
 from typing import Literal
 
 from tailrace.llm.codec import dumps
+from tailrace.llm.said import MAX_DEPTH
 
 MAX_ALIGNED_PAIRS = 1_000_000
 MAX_DIFFED_WORDS = 5_000
 MAX_WORD_PAIRS = 1_000_000
-MAX_DEPTH = 100
 
 _WORD = re.compile(r"\s*\w+|\s*[^\w\s]|\s+")
 """With the space before it, so that a text that goes on does not change the word it went on from."""

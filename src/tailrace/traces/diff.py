@@ -12,13 +12,12 @@ from itertools import accumulate
 from typing import Literal
 
 from tailrace.llm import DeltaKind, Dialect, measure, named
-from tailrace.llm.codec import Object, dumps, load_object, loads
-from tailrace.llm.dialect import member, objects, text
 from tailrace.llm.plain import PLAIN
+from tailrace.llm.said import Answer, ToolCall, body_answer, stream_answer, value_of
 from tailrace.llm.timing import Timing as Measured
 from tailrace.sse import Event
 from tailrace.tape import Exchange, Frame, Kind, Tape, delivered
-from tailrace.traces.changes import MAX_DEPTH, Change, ChangeKind, TextDiff, aligned, text_diff, value_changes
+from tailrace.traces.changes import Change, ChangeKind, TextDiff, aligned, text_diff, value_changes
 from tailrace.traces.reading import TimedEvent, timed_events
 
 Align = Literal["start", "content"]
@@ -42,14 +41,6 @@ class Metric:
     a: Value
     b: Value
     difference: int | float | None
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call that the model asked for. Arguments that are no JSON, because they were cut, are text."""
-
-    name: str
-    arguments: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +95,11 @@ _DECISIVE = frozenset({"request", "http_status", "outcome", "finish_reason"})
 def diff_traces(a: Trace, b: Trace, *, align: Align = "start") -> TraceDiff:
     """The difference between two traces. `align` says what is laid over what on the time axis."""
     read_a, read_b = _read(a), _read(b)
-    text_a, calls_a = _said(read_a)
-    text_b, calls_b = _said(read_b)
+    said_a, said_b = _said(read_a), _said(read_b)
+    text_a, text_b = said_a.text, said_b.text
     metrics = tuple(_metrics(read_a, read_b))
-    request = tuple(value_changes(_value(a.exchange.request_body), _value(b.exchange.request_body)))
-    tool_calls = tuple(_tool_call_diffs(calls_a, calls_b))
+    request = tuple(value_changes(value_of(a.exchange.request_body), value_of(b.exchange.request_body)))
+    tool_calls = tuple(_tool_call_diffs(said_a.tool_calls, said_b.tool_calls))
     is_ended_same = all(metric.a == metric.b for metric in metrics if metric.name in _DECISIVE)
     is_called_same = all(call.kind is None for call in tool_calls)
     return TraceDiff(
@@ -188,64 +179,13 @@ def _figures(read: _Read) -> dict[str, Value]:
 # What was said
 
 
-def _said(read: _Read) -> tuple[str, list[ToolCall]]:
-    """The text and the tool calls. Where the meaning is not known, the text is the events' data, or the body."""
+def _said(read: _Read) -> Answer:
     if read.tape.kind is Kind.STREAM:
-        data = [timed.event.data for timed in read.events if timed.event.data]
-        answer: object = read.dialect.assemble(payload for each in data if (payload := load_object(each)))
-        unknown = "" if answer else "\n".join(data)
-    else:
-        body = b"".join(frame.data for frame in read.frames)
-        answer = _value(body)
-        if isinstance(answer, list):  # Gemini's stream without its framing
-            answer = read.dialect.assemble(objects(answer))
-        unknown = body.decode("utf-8", "replace")
-    owners = list(_speakers(answer)) if isinstance(answer, dict) else []
-    texts = [piece for owner in owners for piece in _texts(owner)]
-    calls = [call for owner in owners for call in _calls(owner)]
-    return ("\n".join(texts) if texts or calls else unknown), calls
+        return stream_answer(read.dialect, (timed.event.data or "" for timed in read.events))
+    return body_answer(read.dialect, b"".join(frame.data for frame in read.frames))
 
 
-def _speakers(answer: Object) -> Iterator[Object]:
-    """Every object that has text or calls of its own, in whichever API: a choice, a message, an item, a block."""
-    for choice in objects(answer.get("choices")):
-        yield from (choice, member(choice, "message"))
-        yield from objects(member(choice, "message").get("content"))
-    for candidate in objects(answer.get("candidates")):
-        yield from objects(member(candidate, "content").get("parts"))
-    for item in objects(answer.get("output")):
-        yield item
-        yield from objects(item.get("content")) if item.get("type") == "message" else ()
-    for owner in (answer, member(answer, "message")):
-        yield owner
-        yield from objects(owner.get("content"))
-
-
-def _texts(owner: Object) -> Iterator[str]:
-    if owner.get("thought") is True:  # Gemini's reasoning is text like any other but for this
-        return
-    for name in ("text", "content", "response", "refusal"):
-        if found := text(owner.get(name)):
-            yield found
-
-
-def _calls(owner: Object) -> Iterator[ToolCall]:
-    for call in objects(owner.get("tool_calls")):
-        yield from _call(member(call, "function") or member(call, "custom"))
-    yield from _call(member(owner, "function_call"))
-    yield from _call(member(owner, "functionCall"))
-    if owner.get("type") in ("tool_use", "server_tool_use") or str(owner.get("type")).endswith("_call"):
-        yield from _call(owner)
-
-
-def _call(call: Object) -> Iterator[ToolCall]:
-    if name := text(call.get("name")) or text(call.get("type")):
-        given = next((call[field] for field in ("arguments", "input", "args", "action", "code") if field in call), None)
-        as_json = given if isinstance(given, str) else dumps(given).decode()
-        yield ToolCall(name, _value(as_json.encode("utf-8", "replace")))
-
-
-def _tool_call_diffs(a: list[ToolCall], b: list[ToolCall]) -> Iterator[ToolCallDiff]:
+def _tool_call_diffs(a: tuple[ToolCall, ...], b: tuple[ToolCall, ...]) -> Iterator[ToolCallDiff]:
     for index_a, index_b in aligned(a, b, (repr, _call_name)):
         one, other = (None if index_a is None else a[index_a]), (None if index_b is None else b[index_b])
         if one is not None and other is not None:
@@ -259,26 +199,6 @@ def _tool_call_diffs(a: list[ToolCall], b: list[ToolCall]) -> Iterator[ToolCallD
 
 def _call_name(call: object) -> str | None:
     return call.name if isinstance(call, ToolCall) else None
-
-
-def _value(body: bytes) -> object:
-    """A body as JSON if it is JSON, else as text. What is nested too deep to be meant is text, too."""
-    try:
-        value: object = loads(body) if body else None
-    except ValueError:
-        return body.decode("utf-8", "replace")
-    return body.decode("utf-8", "replace") if _is_too_deep(value) else value
-
-
-def _is_too_deep(value: object) -> bool:
-    """Level by level, so that it takes no stack itself."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        inside = [list(each.values()) if isinstance(each, dict) else each for each in level]
-        level = [item for items in inside if isinstance(items, list) for item in items]
-        if not level:
-            return False
-    return True
 
 
 # Timing

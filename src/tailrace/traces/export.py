@@ -12,10 +12,28 @@ from collections.abc import Iterable, Iterator
 from tailrace.llm import named
 from tailrace.llm.codec import Object, dumps, load_object, loads
 from tailrace.tape import Exchange, Frame, Kind, Origin, Outcome, Tape, delivered
+from tailrace.traces.cast import as_cast
+from tailrace.traces.har import as_har
 from tailrace.traces.reading import timed_events
 
 FORMATS = ("json", "jsonl", "har", "sse", "cast")
 JSONL_VERSION = 1
+
+
+def exported(file_format: str, tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Iterator[bytes]:
+    """The tape as a file in one of `FORMATS`, a piece at a time."""
+    match file_format:
+        case "json":
+            return iter((dumps(as_json(tape, exchange, frames)), b"\n"))
+        case "jsonl":
+            return as_jsonl(tape, exchange, frames)
+        case "har":
+            return iter((dumps(as_har(tape, exchange, frames)), b"\n"))
+        case "sse":
+            return as_wire(frames)
+        case "cast":
+            return as_cast(tape, frames)
+    raise ValueError(f"the format is {file_format!r}, expected one of {', '.join(FORMATS)}")
 
 
 def as_json(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Object:
@@ -25,7 +43,7 @@ def as_json(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Object:
         "id": tape.id,
         "timestamp": tape.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "endpoint": tape.endpoint,
-        "request": _value(exchange.request_body),
+        "request": body_value(exchange.request_body),
         "response": None,
         "metadata": {
             "duration_ms": _ms(tape.duration_ns),
@@ -52,9 +70,9 @@ def as_json(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Object:
     if tape.kind is Kind.STREAM:
         document |= _stream(tape, kept)
     else:
-        document["response"] = _value(b"".join(as_wire(kept)))
+        document["response"] = body_value(b"".join(as_wire(kept)))
     if any(frame.origin is Origin.CONVERTED for frame in kept):
-        document["upstream_body"] = _value(b"".join(as_converted(kept)))
+        document["upstream_body"] = body_value(b"".join(as_converted(kept)))
     return document
 
 
@@ -83,7 +101,7 @@ def as_jsonl(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Iterato
         "byte_count": tape.byte_count,
         "lost_bytes": tape.lost_bytes,
         "request_headers": exchange.request_headers,
-        "request_body": _text(exchange.request_body),
+        "request_body": bytes_value(exchange.request_body),
         "response_headers": exchange.response_headers,
     }
     yield dumps(head) + b"\n"
@@ -94,7 +112,7 @@ def as_jsonl(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Iterato
             "n": frame.number,
             "t_ns": frame.offset_ns,
             "from": frame.origin.name.lower(),
-            "data": _text(frame.data),
+            "data": bytes_value(frame.data),
         }
         yield dumps(line) + b"\n"
     yield dumps({"frames": count}) + b"\n"  # so that a reader knows a file that was cut
@@ -111,6 +129,22 @@ def as_converted(frames: Iterable[Frame]) -> Iterator[bytes]:
     for frame in frames:
         if frame.origin is Origin.CONVERTED:
             yield frame.data
+
+
+def body_value(body: bytes) -> object:
+    """A body as JSON if it is JSON, else as text."""
+    try:
+        return loads(body) if body else None
+    except ValueError:
+        return bytes_value(body)
+
+
+def bytes_value(data: bytes) -> object:
+    """Text as a string; bytes that are no text as `{"base64": ...}`, so that nothing is lost."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
 
 
 def _stream(tape: Tape, frames: list[Frame]) -> Object:
@@ -141,19 +175,3 @@ def _stream(tape: Tape, frames: list[Frame]) -> Object:
 
 def _ms(nanoseconds: int | None) -> float | None:
     return None if nanoseconds is None else round(nanoseconds / 1e6, 3)
-
-
-def _value(body: bytes) -> object:
-    """A body as JSON if it is JSON, else as text."""
-    try:
-        return loads(body) if body else None
-    except ValueError:
-        return _text(body)
-
-
-def _text(data: bytes) -> object:
-    """Text as a string; bytes that are no text as `{"base64": ...}`, so that nothing is lost."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}

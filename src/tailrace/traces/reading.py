@@ -8,11 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tailrace.llm import Delta, Dialect
+from tailrace.llm.scan import MAX_EVENT_BYTES
 from tailrace.sse import Event
 from tailrace.tape import Frame, Origin, Tape, delivered
-
-MAX_EVENT_BYTES = 256 * 1024 * 1024
-"""Reading is more patient than relaying: what was recorded is shown, whatever its size."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tailrace.tape.stores import owner as owners
-from tailrace.tape.stores.owner import Owner, forget_gone, is_gone
+from tailrace.tape.stores.owner import Claim, Owner, forget_gone, is_gone
 from tape.given import Child
 
 HOLDS = """
@@ -209,3 +209,61 @@ def test_a_lock_file_is_for_its_user_alone(path: Path) -> None:
 
     assert stat.S_IMODE(lock.stat().st_mode) == 0o600
     owner.release()
+
+
+# --- what one process does at a time ---------------------------------------------------------------------------
+
+
+CLAIMS = """
+import json, sys
+from pathlib import Path
+from tailrace.tape.stores.owner import Claim
+
+claim = Claim(Path(sys.argv[1]), "indexer")
+for line in sys.stdin:
+    print(json.dumps(claim.take()), flush=True)
+"""
+
+
+def test_only_one_process_has_a_claim_and_the_next_gets_it_when_that_one_dies(path: Path) -> None:
+    claim = Claim(path, "indexer")
+    with Child(CLAIMS, str(path)) as other_process:
+        other_process.tell()
+        assert other_process.hear() is True
+        assert not claim.take()
+        other_process.kill()
+
+    assert claim.take()
+    assert claim.take(), "it keeps what it has"
+    claim.give_up()
+
+
+def test_a_claim_that_is_given_up_leaves_no_file_and_can_be_taken(path: Path) -> None:
+    first, second = Claim(path, "indexer"), Claim(path, "indexer")
+    assert first.take()
+    assert not second.take()
+
+    first.give_up()
+    first.give_up()
+
+    assert list(path.parent.iterdir()) == []
+    assert second.take()
+    (lock,) = path.parent.iterdir()
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+    second.give_up()
+
+
+def test_a_claim_to_a_file_that_is_being_removed_is_not_taken(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flock = fcntl.flock
+
+    def overtaken(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(owners.fcntl, "flock", flock)
+        path.with_name("tapes.db.indexer").unlink()  # by the one who had it
+        flock(descriptor, how)
+
+    monkeypatch.setattr(owners.fcntl, "flock", overtaken)
+    claim = Claim(path, "indexer")
+
+    assert not claim.take()
+    assert claim.take()
+    claim.give_up()

@@ -1,329 +1,31 @@
-"""Tapes in a real SQLite file: its format, what it refuses to open, and its transactions."""
+"""Tapes in a real SQLite file: transactions, packing, indexing, deleting."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import random
-import re
-import stat
-import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import apsw
 import pytest
 
-from tailrace.errors import LibraryError, LibraryUnavailable, TapeNotFound
-from tailrace.tape import Ending, Filter, Kind, Outcome, ResponseHead, Summary, blocks
+from tailrace.errors import LibraryError, TapeNotFound
+from tailrace.tape import Filter, Kind, ResponseHead, Summary, Texts, blocks
 from tailrace.tape.blocks import join
 from tailrace.tape.recording import Batch
-from tailrace.tape.stores import Packing, sqlite
-from tailrace.tape.stores.sqlite import APPLICATION_ID, SqliteStore, migrations
+from tailrace.tape.stores import Indexing, Packing, sqlite_reading
+from tailrace.tape.stores.sqlite import SqliteStore
+from tailrace.tape.stores.sqlite_file import QUERIES
 from tailrace.tape.ulid import new_id
-from tape.given import Child, frame, head
+from tape.given import frame, head
+from tape.stores.given import asked, batch, data_of, packed, stored
 
 MIB = 1024 * 1024
-SQL = Path(sqlite.__file__).parent / "sqlite_sql"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[SqliteStore]:
-    made = SqliteStore(path)
-    yield made
-    made.close()
-
-
-def batch(tape_id: str, **parts: Any) -> Batch:
-    """A batch of one tape; parts that are not named are already there."""
-    nothing: dict[str, Any] = dict.fromkeys(Batch.__dataclass_fields__)
-    counts = {"chunk_count": 0, "byte_count": 0, "lost_bytes": 0}
-    return Batch(**(nothing | counts | {"id": tape_id, "started_at_ns": 10**18} | parts))
-
-
-def stored(store: SqliteStore, *parts: bytes, ended: bool = True, **changes: Any) -> str:
-    """The id of a tape with one block a part."""
-    tape_id = new_id()
-    store.save([batch(tape_id, head=head(**changes))])
-    for number, data in enumerate(parts, 1):
-        store.save([batch(tape_id, block=join([frame(number, number, data)]))])
-    if ended:
-        store.save([batch(tape_id, ending=Ending(Outcome.COMPLETE, 10**9))])
-    return tape_id
-
-
-def asked(path: Path, sql: str) -> Any:
-    """What the file says to somebody else."""
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
-
-
-def schema(connection: apsw.Connection) -> list[tuple[str, str, str]]:
-    """What is in the file, without comments and layout."""
-    rows = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name")
-    return [(kind, name, _bare(sql)) for kind, name, sql in rows]
-
-
-def _bare(sql: str) -> str:
-    return re.sub(r" ?([,()]) ?", r"\1", " ".join(re.sub(r"--.*", "", sql).split()))
-
-
-# --- the format ------------------------------------------------------------------------------------------------
-
-
-def test_the_migrations_give_exactly_the_schema_that_is_written_down() -> None:
-    migrated, written = apsw.Connection(""), apsw.Connection("")
-    for step in migrations():
-        migrated.execute(step)
-    written.execute((SQL / "schema.sql").read_text())
-
-    assert schema(migrated) == schema(written)
-    assert schema(migrated)
-
-
-def test_migrations_are_numbered_without_a_gap() -> None:
-    numbers = sorted(int(entry.name[:4]) for entry in SQL.iterdir() if entry.name[:4].isdigit())
-
-    assert numbers == list(range(1, len(numbers) + 1))
-    assert len(migrations()) == len(numbers)
-
-
-def test_a_new_library_says_what_it_is_and_in_which_format(store: SqliteStore, path: Path) -> None:
-    assert asked(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
-    assert asked(path, "PRAGMA user_version") == [(len(migrations()),)]
-    assert asked(path, "PRAGMA journal_mode") == [("wal",)]
-    assert asked(path, "PRAGMA auto_vacuum") == [(2,)], "incremental: deleting gives room back to the disk"
-
-
-def test_what_people_asked_is_readable_for_its_user_alone(store: SqliteStore, path: Path) -> None:
-    stored(store, b"data")
-
-    files = list(path.parent.iterdir())
-    assert {file.suffix for file in files} == {".db", ".db-wal", ".db-shm", ".owner"}
-    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
-
-
-def test_opening_again_keeps_everything(path: Path) -> None:
-    first = SqliteStore(path)
-    tape_id = stored(first, b"data")
-    first.close()
-
-    second = SqliteStore(path)
-
-    assert data_of(second, tape_id) == [b"data"]
-    second.close()
-
-
-def test_an_older_format_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = SqliteStore(path)
-    tape_id = stored(old, b"data")
-    old.close()
-    steps = [*migrations(), "ALTER TABLE tapes ADD COLUMN note TEXT; CREATE INDEX by_note ON tapes (note);"]
-    monkeypatch.setattr(sqlite, "migrations", lambda: steps)
-
-    new = SqliteStore(path)
-
-    assert asked(path, "PRAGMA user_version") == [(len(steps),)]
-    assert asked(path, "SELECT id, note FROM tapes") == [(tape_id, None)]
-    new.close()
-
-
-@pytest.mark.parametrize("read_only", [False, True], ids=["to write", "to read"])
-def test_a_library_of_format_1_opens_with_its_tapes_and_has_costs_from_then_on(
-    path: Path, monkeypatch: pytest.MonkeyPatch, read_only: bool
-) -> None:
-    known = migrations()
-    with monkeypatch.context() as then:
-        then.setattr(sqlite, "migrations", lambda: known[:1])
-        old = SqliteStore(path)
-        tape_id = stored(old, b"data")
-        old.close()
-    assert asked(path, "PRAGMA user_version") == [(1,)]
-
-    new = SqliteStore(path, read_only=read_only)
-
-    assert asked(path, "PRAGMA user_version") == [(len(known),)]
-    assert data_of(new, tape_id) == [b"data"]
-    tape = new.tape(tape_id)
-    assert tape is not None
-    assert (tape.outcome, tape.cost_usd) == (Outcome.COMPLETE, None)
-    new.close()
-    again = SqliteStore(path)
-    again.pack([Packing(tape_id, summary=Summary(cost_usd=0.25))])
-    tape = again.tape(tape_id)
-    assert tape is not None
-    assert tape.cost_usd == 0.25
-    again.close()
-
-
-def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = SqliteStore(path)
-    tape_id = stored(old, b"data")
-    old.close()
-    known = migrations()
-    monkeypatch.setattr(sqlite, "migrations", lambda: [*known, "DELETE FROM tapes; SELECT nonsense;"])
-
-    with pytest.raises(LibraryUnavailable, match="no such column: nonsense"):
-        SqliteStore(path)
-
-    monkeypatch.setattr(sqlite, "migrations", lambda: known)
-    again = SqliteStore(path)
-    assert data_of(again, tape_id) == [b"data"]
-    again.close()
-
-
-OPENS = """
-import json, sys
-from pathlib import Path
-from tailrace.errors import LibraryUnavailable
-from tailrace.tape.stores.sqlite import SqliteStore
-
-print(json.dumps("ready"), flush=True)
-for line in sys.stdin:
-    try:
-        SqliteStore(Path(line.strip())).close()
-        print(json.dumps(None), flush=True)
-    except LibraryUnavailable as error:
-        print(json.dumps(str(error)), flush=True)
-"""
-
-
-def test_processes_that_open_a_new_library_at_one_moment_all_succeed(tmp_path: Path) -> None:
-    with contextlib.ExitStack() as stack:
-        children = [stack.enter_context(Child(OPENS)) for _ in range(4)]
-        for child in children:
-            assert child.hear() == "ready"
-        for number in range(40):
-            for child in children:
-                child.tell(f"{tmp_path}/{number}.db")
-            assert [child.hear() for child in children] == [None] * 4
-
-
-@pytest.mark.parametrize("moment", [1, 2, 3])
-def test_a_library_may_be_made_by_another_one_between_two_looks_at_the_file(
-    path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
-) -> None:
-    look = sqlite._number
-    looks = 0
-
-    def look_and_be_overtaken(connection: apsw.Connection, sql: str) -> int:
-        nonlocal looks
-        seen = look(connection, sql)
-        looks += 1
-        if looks == moment:
-            SqliteStore(path).close()
-        return seen
-
-    monkeypatch.setattr(sqlite, "_number", look_and_be_overtaken)
-
-    store = SqliteStore(path)
-
-    assert stored(store, b"x")
-    store.close()
-
-
-# --- what is refused -------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=[False, True], ids=["to write", "to read"])
-def read_only(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
-
-
-def refusal(path: Path, *, read_only: bool) -> tuple[str, str | None]:
-    with pytest.raises(LibraryUnavailable) as caught:
-        SqliteStore(path, read_only=read_only)
-    return str(caught.value), caught.value.hint
-
-
-def test_a_newer_format_is_refused(path: Path, read_only: bool) -> None:
-    SqliteStore(path).close()
-    connection = apsw.Connection(str(path))
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
-
-    assert refusal(path, read_only=read_only) == (
-        f"{path} has format 99, this Tailrace knows formats up to {len(migrations())}",
-        "upgrade Tailrace, or give library.url another path",
-    )
-
-
-def test_the_file_of_another_program_is_refused_and_left_alone(path: Path, read_only: bool) -> None:
-    connection = apsw.Connection(str(path))
-    connection.execute("CREATE TABLE accounts (id)")
-    connection.close()
-    before = path.read_bytes()
-
-    assert refusal(path, read_only=read_only) == (
-        f"{path} is a SQLite file, but not a Tailrace library",
-        "give library.url another path",
-    )
-    assert path.read_bytes() == before
-
-
-def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path, read_only: bool) -> None:
-    path.write_text("Dear diary,\n" * 100)
-
-    message, hint = refusal(path, read_only=read_only)
-
-    assert message == f"cannot open the library {path}: file is not a database"
-    assert hint == "library.url names a file in a folder that can be written"
-    assert path.read_text() == "Dear diary,\n" * 100
-
-
-def test_a_folder_in_place_of_the_file_is_refused(path: Path, read_only: bool) -> None:
-    path.mkdir()
-
-    message, hint = refusal(path, read_only=read_only)
-
-    assert message.startswith(f"cannot open the library {path}: ")
-    assert hint == "library.url names a file in a folder that can be written"
-
-
-def test_a_path_below_a_file_is_refused(path: Path, read_only: bool) -> None:
-    path.write_text("a file")
-
-    message, hint = refusal(path / "tapes.db", read_only=read_only)
-
-    assert message.startswith(f"cannot open the library {path / 'tapes.db'}: ")
-    assert hint == "library.url names a file in a folder that can be written"
-
-
-def test_a_folder_that_cannot_be_written_is_refused() -> None:
-    """Nobody may write there, and root becomes nobody first."""
-    opens = """
-import json, os, sys
-from pathlib import Path
-from tailrace.errors import LibraryUnavailable
-from tailrace.tape.stores.sqlite import SqliteStore
-
-if os.geteuid() == 0:
-    os.seteuid(65534)
-try:
-    SqliteStore(Path(sys.argv[1]))
-except LibraryUnavailable as error:
-    print(json.dumps([str(error), error.hint]), flush=True)
-"""
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o555)
-        with Child(opens, f"{folder}/tapes.db") as child:
-            message, hint = child.hear()
-
-    assert message == f"cannot open the library {folder}/tapes.db: [Errno 13] Permission denied: '{folder}/tapes.db'"
-    assert hint == "library.url names a file in a folder that can be written"
 
 
 # --- writing ---------------------------------------------------------------------------------------------------
-
-
-def data_of(store: SqliteStore, tape_id: str) -> list[bytes]:
-    return [it.data for block in store.blocks(tape_id, 0) for it in blocks.frames(block)]
 
 
 def test_a_transaction_is_all_or_nothing(store: SqliteStore) -> None:
@@ -476,7 +178,7 @@ def test_two_processes_that_pack_one_tape_lose_no_frame_when_one_is_faster(path:
     parts = [b"%4d" % number + bytes(4 * MIB // 3 - 100) for number in range(12)]
     tape_id = stored(a, *parts)  # a page is of 8 blocks, and 3 of these fit into one that is packed
     reading = b.blocks(tape_id, 0)
-    first_page = [next(reading) for _ in range(sqlite._FIRST_PAGE)]
+    first_page = [next(reading) for _ in range(sqlite_reading._FIRST_PAGE)]
     a_steps = list(steps_of(a, tape_id))
     assert a_steps[-2].block is not None
     a.pack(a_steps[:-1])  # all but the last step, which says that it is done
@@ -503,8 +205,8 @@ def test_processes_that_pack_one_tape_lose_no_frame_in_whatever_order_they_write
     parts = [b"%d" % number * chance.randint(1, 9) for number in range(chance.randint(1, 60))]
     tape_id = stored(maker, *parts)
     stores = [SqliteStore(path) for _ in range(3)]
-    monkeypatch.setattr(sqlite, "_FIRST_PAGE", 3)
-    monkeypatch.setattr(sqlite, "_NEXT_PAGE", 5)
+    monkeypatch.setattr(sqlite_reading, "_FIRST_PAGE", 3)
+    monkeypatch.setattr(sqlite_reading, "_NEXT_PAGE", 5)
 
     def packs(store: SqliteStore) -> Iterator[None]:
         for step in steps_of(store, tape_id):
@@ -529,6 +231,112 @@ def summary_of(store: SqliteStore, tape_id: str) -> str | None:
     tape = store.tape(tape_id)
     assert tape is not None
     return tape.finish_reason
+
+
+# --- indexing --------------------------------------------------------------------------------------------------
+
+
+def found(store: SqliteStore, word: str) -> list[str]:
+    return [tape.id for tape in store.page(Filter.where(text=word), None, 100).tapes]
+
+
+def test_indexing_makes_a_tape_known_to_searches(store: SqliteStore, path: Path) -> None:
+    tape_id = packed(store, b"x", summary=Summary(prompt="asked", max_gap_ns=5, gaps_ns=(10**9,)))
+    assert found(store, "hello") == []
+
+    store.index([Indexing(tape_id, Texts("hello", "world"))])
+
+    assert found(store, "hello") == found(store, "world") == [tape_id]
+    assert asked(path, "SELECT indexed, prompt, max_gap_ns, length(gaps) FROM tapes") == [(1, "asked", 5, 1)]
+    assert b"hello world" not in path.read_bytes()
+
+
+def test_a_tape_that_another_process_has_indexed_is_left_as_it_is(store: SqliteStore, path: Path) -> None:
+    tape_id = packed(store, b"x")
+    other = SqliteStore(path)
+
+    for by in (store, other, store):
+        by.index([Indexing(tape_id, Texts("hello", ""))])
+    store.index([Indexing(tape_id, Texts("other", ""))])
+
+    assert found(store, "hello") == [tape_id]
+    assert found(store, "other") == []
+    store.delete([tape_id])
+    assert found(store, "hello") == []
+    other.close()
+
+
+def test_a_tape_that_is_deleted_meanwhile_is_not_indexed(store: SqliteStore, path: Path) -> None:
+    gone, there = packed(store, b"x"), packed(store, b"x")
+    store.delete([gone])
+
+    store.index([Indexing(tape_id, Texts("hello", "")) for tape_id in (gone, there)])
+
+    assert found(store, "hello") == [there]
+    assert asked(path, "SELECT count(*) FROM texts_docsize") == [(1,)]
+
+
+def test_a_tape_that_is_not_packed_is_not_indexed(store: SqliteStore) -> None:
+    tape_ids = [stored(store, b"x"), stored(store, b"x", ended=False)]
+
+    store.index([Indexing(tape_id, Texts("hello", "")) for tape_id in tape_ids])
+
+    assert found(store, "hello") == []
+
+
+def test_a_deleted_tape_is_found_no_more_nor_is_one_that_gets_its_place(store: SqliteStore, path: Path) -> None:
+    first = packed(store, b"x")
+    store.index([Indexing(first, Texts("hello", ""))])
+    before = asked(path, "SELECT key FROM tapes")
+
+    store.delete([first])
+    second = packed(store, b"x")
+
+    assert asked(path, "SELECT key FROM tapes") == before, "the same key"
+    assert found(store, "hello") == []
+    store.index([Indexing(second, Texts("bye", ""))])
+    assert (found(store, "hello"), found(store, "bye")) == ([], [second])
+
+
+def test_what_cannot_be_written_is_not_half_indexed(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    tape_ids = [packed(store, b"x"), packed(store, b"x")]
+    monkeypatch.setitem(QUERIES, "insert_texts", "INSERT INTO nowhere VALUES (:key, :request, :answer)")
+
+    with pytest.raises(LibraryError):
+        store.index([Indexing(tape_id, Texts("hello", "")) for tape_id in tape_ids])
+
+    assert store.unindexed(10) == tape_ids[::-1]
+
+
+def segments(path: Path) -> int:
+    """How many places a word is looked for in."""
+    return int(asked(path, "SELECT count(DISTINCT segid) FROM texts_idx")[0][0])
+
+
+def test_tidying_merges_what_was_indexed_in_steps_until_there_is_nothing_to_do(store: SqliteStore, path: Path) -> None:
+    tape_ids = [packed(store, b"x") for _ in range(40)]
+    for tape_id in tape_ids:
+        store.index([Indexing(tape_id, Texts(f"common {tape_id}", ""))])
+    before = segments(path)
+    assert before == 40, "nothing is merged by itself"
+
+    assert store.tidy_index()
+    while store.tidy_index():
+        pass
+
+    assert segments(path) < 8
+    assert found(store, "common") == tape_ids[::-1]
+    assert found(store, tape_ids[7]) == [tape_ids[7]]
+
+
+def test_one_store_at_a_time_indexes_by_itself(store: SqliteStore, path: Path) -> None:
+    other = SqliteStore(path)
+
+    assert store.may_index()
+    assert not other.may_index()
+    store.close()
+    assert other.may_index()
+    other.close()
 
 
 # --- deleting --------------------------------------------------------------------------------------------------
@@ -571,196 +379,6 @@ def test_room_is_given_back_in_steps_and_others_may_write_in_between(store: Sqli
 
     assert steps >= 5, "4 MiB at a time"
     other.close()
-
-
-# --- tapes of the dead -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def dead(path: Path) -> tuple[str, str, str]:
-    """Tapes whose process is gone: one with bytes, one with a head of the response, one with neither."""
-    store = SqliteStore(path)
-    tape_ids = stored(store, ended=False), stored(store, ended=False), stored(store, ended=False)
-    response = ResponseHead(200, (), 5, Kind.STREAM)
-    counts = {"chunk_count": 1, "byte_count": 1, "first_byte_ns": 0, "last_byte_ns": 0}
-    store.save([
-        batch(tape_ids[0], response=response, block=join([frame(1, 0, b"a")]), **counts),
-        batch(tape_ids[1], response=response),
-    ])  # fmt: skip
-    store.close()
-    return tape_ids
-
-
-def test_a_tape_of_the_dead_is_shown_as_it_is_going_to_be_ended(path: Path, dead: tuple[str, str, str]) -> None:
-    reading = SqliteStore(path, read_only=True)
-    shown = [reading.tape(tape_id) for tape_id in dead]
-    listed = reading.page(Filter(), None, 10).tapes
-    assert asked(path, "SELECT count(*) FROM tapes WHERE outcome IS NULL") == [(3,)], "nothing was written"
-
-    writing = SqliteStore(path)
-    assert sorted(writing.crash_abandoned()) == sorted(dead)
-
-    assert shown == [writing.tape(tape_id) for tape_id in dead]
-    assert listed == writing.page(Filter(), None, 10).tapes
-    assert [tape and tape.duration_ns for tape in shown] == [0, 5, 0], "the last byte's time, even if it is 0"
-    assert {tape and (tape.outcome, tape.error) for tape in shown} == {
-        (Outcome.CRASHED, "the process that recorded it ended without closing it")
-    }
-    for store in (reading, writing):
-        store.close()
-
-
-def test_a_filter_finds_the_tapes_of_the_dead_as_crashed_and_not_as_open(
-    path: Path, dead: tuple[str, str, str]
-) -> None:
-    living = SqliteStore(path)
-    alive, ended = stored(living, ended=False), stored(living)
-    reading = SqliteStore(path, read_only=True)
-
-    def found(outcome: str) -> set[str]:
-        return {tape.id for tape in reading.page(Filter(outcome=outcome), None, 10).tapes}
-
-    assert found("crashed") == set(dead)
-    assert found("open") == {alive}
-    assert found("complete") == {ended}
-    for store in (reading, living):
-        store.close()
-
-
-def test_a_list_asks_once_for_each_process_whether_it_lives(
-    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for _ in range(5):
-        stored(store, ended=False)
-    asked_for: list[str] = []
-    monkeypatch.setattr(sqlite, "is_gone", lambda path, owner: bool(asked_for.append(owner)))
-
-    store.page(Filter(), None, 10)
-
-    assert len(asked_for) == 1
-
-
-# --- reading only ----------------------------------------------------------------------------------------------
-
-
-def test_a_library_that_is_read_is_not_changed(path: Path, dead: tuple[str, str, str]) -> None:
-    lock = path.with_name(f"{path.name}.01DEAD.owner")
-    lock.touch()
-    before = path.read_bytes()
-
-    reading = SqliteStore(path, read_only=True)
-    assert data_of(reading, dead[0]) == [b"a"]
-    assert reading.page(Filter(), None, 10).tapes
-    reading.close()
-    reading.close()
-
-    assert path.read_bytes() == before
-    assert lock.exists()
-
-
-def test_a_new_an_empty_and_an_old_file_are_made_libraries_before_they_are_read(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    new = SqliteStore(path, read_only=True)
-    assert new.page(Filter(), None, 10).tapes == ()
-    new.close()
-
-    path.write_bytes(b"")  # as another process leaves it for a moment when it makes one
-    empty = SqliteStore(path, read_only=True)
-    assert empty.page(Filter(), None, 10).tapes == ()
-    empty.close()
-
-    steps = [*migrations(), "ALTER TABLE tapes ADD COLUMN note TEXT;"]
-    monkeypatch.setattr(sqlite, "migrations", lambda: steps)
-    old = SqliteStore(path, read_only=True)
-    assert asked(path, "PRAGMA user_version") == [(len(steps),)]
-    old.close()
-
-
-# --- reading ---------------------------------------------------------------------------------------------------
-
-
-def plan(store: SqliteStore, query: str) -> str:
-    names = dict.fromkeys(re.findall(r":([a-z_]+)", re.sub(r"--.*", "", sqlite._Q[query])))
-    rows = store._writer.execute("EXPLAIN QUERY PLAN " + sqlite._Q[query], names).fetchall()
-    return "\n".join(str(row[3]) for row in rows)
-
-
-def test_a_list_reads_no_bodies_and_sorts_nothing(store: SqliteStore) -> None:
-    found = plan(store, "page")
-
-    assert "exchanges" not in found
-    assert "blocks" not in found
-    assert "TEMP B-TREE" not in found
-
-
-def test_asking_for_news_of_a_long_tape_goes_straight_to_its_end(store: SqliteStore) -> None:
-    assert "SEARCH b USING INDEX blocks_of_tape (tape_key=? AND first_number>?)" in plan(store, "blocks")
-
-
-@pytest.mark.parametrize("after", [0, 1, 3, 4, 5, 199, 200, 201, 399, 400, 1000])
-def test_blocks_after_a_number_are_those_with_a_frame_above_it(store: SqliteStore, after: int) -> None:
-    tape_id = stored(store, ended=False)
-    for first in range(1, 401, 4):
-        store.save([batch(tape_id, block=join([frame(number, number) for number in range(first, first + 4)]))])
-
-    firsts = [block.first_number for block in store.blocks(tape_id, after)]
-
-    assert firsts == [first for first in range(1, 401, 4) if first + 3 > after]
-
-
-def test_blocks_read_backwards_are_all_blocks(store: SqliteStore) -> None:
-    tape_id = stored(store, *[b"x"] * 200)
-
-    assert [block.first_number for block in store.blocks_backwards(tape_id)] == list(range(200, 0, -1))
-
-
-def test_a_tape_that_is_packed_while_it_is_read_misses_no_frame(store: SqliteStore) -> None:
-    """Reading goes in pages: what was many blocks at the first may be one at the second."""
-    tape_id = stored(store, *[b"%d" % number for number in range(1, 201)])
-    whole = list(blocks.pack(store.blocks(tape_id, 0)))
-    reading = store.blocks(tape_id, 0)
-    seen = [next(reading)]
-
-    store.pack([Packing(tape_id, whole[0], Summary(), None)])
-    seen += reading
-
-    numbers = {it.number for block in seen for it in blocks.frames(block)}
-    assert numbers == set(range(1, 201))
-
-
-def test_damage_to_the_file_is_an_error_that_names_the_library(path: Path) -> None:
-    first = SqliteStore(path)
-    tape_id = stored(first, *[os.urandom(100_000) for _ in range(5)])
-    first.close()
-    with path.open("r+b") as file:
-        file.seek(32 * 1024)
-        file.write(b"\xff" * (path.stat().st_size - 32 * 1024))
-    second = SqliteStore(path)
-
-    with pytest.raises(LibraryError, match=r"cannot read the library .*tapes\.db: .*malformed"):
-        list(second.blocks(tape_id, 0))
-    second.close()
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux to count open files")
-def test_threads_that_have_ended_leave_no_open_files(store: SqliteStore, path: Path) -> None:
-    tape_id = stored(store, b"x")
-
-    def open_files() -> int:
-        return sum(os.readlink(entry.path).startswith(str(path)) for entry in os.scandir("/proc/self/fd"))
-
-    def read() -> None:
-        assert data_of(store, tape_id) == [b"x"]
-
-    counts: list[int] = []
-    for _ in range(20):
-        thread = threading.Thread(target=read)
-        thread.start()
-        thread.join()
-        counts.append(open_files())
-
-    assert max(counts) <= counts[0] + 3
 
 
 def test_closing_twice_is_closing_once(path: Path) -> None:

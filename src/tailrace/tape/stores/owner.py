@@ -1,4 +1,4 @@
-"""Who is recording: a lock file beside the library that the kernel gives up when its process ends, however.
+"""Who is recording, and who indexes: lock files beside the library that the kernel gives up when a process ends.
 
 Better than a process id: it survives id reuse and works between containers that share the folder.
 """
@@ -31,6 +31,36 @@ class Owner:
     def release(self) -> None:
         self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
+
+
+class Claim:
+    """What only one process does at a time. It has it from when `take` says so until it gives it up, or ends."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self._path = path.with_name(f"{path.name}.{what}")
+        self._descriptor: int | None = None
+
+    def take(self) -> bool:
+        """Whether this process has it, from now on or since before."""
+        if self._descriptor is not None:
+            return True
+        descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        if not _is_at(descriptor, self._path):
+            os.close(descriptor)  # the one who had it has just given it up; next time
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def give_up(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            self._path.unlink(missing_ok=True)
+            os.close(descriptor)
 
 
 def is_gone(path: Path, name: str) -> bool:

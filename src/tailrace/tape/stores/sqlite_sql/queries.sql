@@ -47,8 +47,29 @@ UPDATE exchanges SET request_body = :body, request_deflated = 1 WHERE tape_key =
 UPDATE tapes
 SET packed = 1, model = coalesce(:model, model), first_content_ns = :first_content_ns,
     input_tokens = :input_tokens, output_tokens = :output_tokens, finish_reason = :finish_reason,
-    cost_usd = :cost_usd
+    cost_usd = :cost_usd, prompt = :prompt, max_gap_ns = :max_gap_ns, gaps = :gaps
 WHERE key = :key;
+
+-- name: unindexed_ids
+SELECT id FROM tapes WHERE indexed = 0 AND packed = 1 ORDER BY key DESC LIMIT :limit;
+
+-- name: unindexed_count
+SELECT count(*) FROM tapes WHERE indexed = 0 AND packed = 1;
+
+-- name: is_unindexed
+SELECT key FROM tapes WHERE id = :id AND indexed = 0 AND packed = 1;
+
+-- name: index_tape
+UPDATE tapes
+SET indexed = 1, prompt = coalesce(prompt, :prompt), max_gap_ns = coalesce(max_gap_ns, :max_gap_ns),
+    gaps = coalesce(gaps, :gaps)
+WHERE key = :key;
+
+-- name: insert_texts
+INSERT INTO texts (rowid, request, answer) VALUES (:key, :request, :answer);
+
+-- name: merge_texts
+INSERT INTO texts (texts, rank) VALUES ('merge', :pages);
 
 -- name: owners
 SELECT DISTINCT owner FROM tapes WHERE owner IS NOT NULL;
@@ -84,25 +105,11 @@ WHERE tape_key = (SELECT key FROM tapes WHERE id = :id) AND first_number < :befo
 ORDER BY first_number DESC
 LIMIT :limit;
 
--- name: page
-SELECT * FROM tapes AS t
-WHERE (:cursor IS NULL OR t.id < :cursor)
-    AND (:kind IS NULL OR t.kind = :kind)
-    AND (:outcome IS NULL OR :outcome = coalesce(
-        t.outcome, CASE WHEN t.owner IN (SELECT value FROM json_each(:gone)) THEN 'crashed' ELSE 'open' END
-    ))
-    AND (:upstream IS NULL OR t.upstream = :upstream)
-    AND (:model IS NULL OR instr(lower(t.model), lower(:model)))
-    AND (:endpoint IS NULL OR t.path = :endpoint OR substr(t.path, 1, length(:endpoint) + 1) = :endpoint || '?')
-    AND (:session IS NULL OR t.session = :session)
-    AND (:since_id IS NULL OR t.id >= :since_id)
-    AND (:until_id IS NULL OR t.id < :until_id)
-    AND NOT EXISTS (
-        SELECT 1 FROM json_each(:tags) AS want
-        WHERE want.value IS NOT (SELECT value FROM json_each(t.tags) AS has WHERE has.key = want.key)
-    )
-ORDER BY t.id DESC
-LIMIT :limit;
+-- name: block_indexes
+SELECT first_number, frame_count, codec, frame_index, x''
+FROM blocks
+WHERE tape_key = (SELECT key FROM tapes WHERE id = :id)
+ORDER BY first_number;
 
 -- name: delete_tape
 DELETE FROM tapes WHERE id = :id AND outcome IS NOT NULL;

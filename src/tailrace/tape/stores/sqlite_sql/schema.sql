@@ -30,11 +30,16 @@ CREATE TABLE tapes (
     output_tokens INTEGER,
     finish_reason TEXT,
     packed INTEGER NOT NULL DEFAULT 0,
-    cost_usd REAL
+    cost_usd REAL,
+    prompt TEXT,
+    max_gap_ns INTEGER,
+    gaps BLOB,                       -- one byte each, see gaps.py
+    indexed INTEGER NOT NULL DEFAULT 0
 );
 
 CREATE INDEX tapes_unfinished ON tapes (owner) WHERE owner IS NOT NULL;
 CREATE INDEX tapes_unpacked ON tapes (key) WHERE packed = 0;
+CREATE INDEX tapes_unindexed ON tapes (key) WHERE indexed = 0 AND packed = 1;
 CREATE INDEX tapes_session ON tapes (session, id) WHERE session IS NOT NULL;
 
 -- The request and the response's head.
@@ -58,3 +63,16 @@ CREATE TABLE blocks (
 );
 
 CREATE UNIQUE INDEX blocks_of_tape ON blocks (tape_key, first_number);
+
+-- The words of a tape, under its key. The texts themselves are not stored again: they are in the tape.
+CREATE VIRTUAL TABLE texts USING fts5 (
+    request, answer, content='', contentless_delete=1, tokenize="unicode61 remove_diacritics 2"
+);
+
+-- What is merged, is merged in steps by whoever indexes: by itself it would now and then take most of a second.
+INSERT INTO texts (texts, rank) VALUES ('automerge', 0);
+INSERT INTO texts (texts, rank) VALUES ('crisismerge', 1000);
+
+CREATE TRIGGER tapes_forgotten AFTER DELETE ON tapes WHEN old.indexed = 1 BEGIN
+    DELETE FROM texts WHERE rowid = old.key;
+END;

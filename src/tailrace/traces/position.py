@@ -1,0 +1,60 @@
+"""Up to where somebody knows the list of traces, as a text that any process understands, also after a restart.
+
+It says a moment, and which of the older traces were not at their end then. Everything else that is older does not
+change any more.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tailrace.tape import Filter, Library
+from tailrace.tape.ulid import first_id_at
+
+LATE_MS = 5_000
+"""How much later than it began a trace may appear: it is in the library when it could be written, and not before."""
+MAX_WAITING_IDS = 32
+OPEN = Filter.where(outcome="open")
+
+_MORE = "more"
+_TEXT = re.compile(r"(\d{1,15})((?:-[0-9A-Z]{26})*)(-more)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """`waiting` are ids of tapes that began before `since_ns`; `has_more` when there were more than fit."""
+
+    unix_ms: int
+    waiting: tuple[str, ...] = ()
+    has_more: bool = False
+
+    @property
+    def since_ns(self) -> int:
+        """What began from here on, in Unix time, may be new, or may have changed."""
+        return max(0, self.unix_ms - LATE_MS) * 1_000_000
+
+    def __str__(self) -> str:
+        return "-".join([str(self.unix_ms), *self.waiting, *([_MORE] if self.has_more else [])])
+
+    @classmethod
+    def parse(cls, text: str) -> Position | None:
+        """The position that this is the text of; None for any other text."""
+        found = _TEXT.fullmatch(text)
+        return None if found is None else cls(int(found[1]), tuple(found[2].split("-")[1:]), found[3] is not None)
+
+    @classmethod
+    def at(cls, unix_ms: int, unsettled: Iterable[str]) -> Position:
+        """The position of this moment, when these tapes may still change."""
+        since = cls(unix_ms)
+        older = sorted((tape_id for tape_id in unsettled if tape_id < first_id_at(since.since_ns)), reverse=True)
+        return cls(unix_ms, tuple(older[:MAX_WAITING_IDS]), len(older) > MAX_WAITING_IDS)
+
+
+def position_now(library: Library) -> str:
+    """The position of a list that is read after this."""
+    unix_ms = time.time_ns() // 1_000_000
+    opened = (tape.id for tape in library.list(OPEN, limit=MAX_WAITING_IDS + 1).tapes)
+    return str(Position.at(unix_ms, {*opened, *library.unsummarised()}))
