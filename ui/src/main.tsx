@@ -1,8 +1,9 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { App } from "./App";
+// Before the parts, whose own rules come after these.
 import "./styles/tokens.css";
 import "./styles/base.css";
+import { App } from "./App";
 
 const root = document.getElementById("root");
 if (root === null) throw new Error("index.html has no #root");

@@ -1,5 +1,6 @@
 /** Asking the server. Every failure is an `ApiError` with the server's own words and hint. */
 
+import { access } from "./access";
 import type { ChunkPage, EventPage, Message, Page, Status, TimelineDocument, Trace } from "./types";
 
 export class ApiError extends Error {
@@ -13,6 +14,16 @@ export class ApiError extends Error {
   ) {
     super(message);
   }
+
+  /** Whether asking the same again would be refused the same way. */
+  get isFinal(): boolean {
+    return this.status >= 400 && this.status < 500 && this.status !== 408 && this.status !== 429;
+  }
+
+  /** Whether the server was not there to be asked. */
+  get isUnreachable(): boolean {
+    return this.code === "unreachable";
+  }
 }
 
 export async function request(path: string, init: RequestInit = {}): Promise<Response> {
@@ -24,12 +35,14 @@ export async function request(path: string, init: RequestInit = {}): Promise<Res
     throw new ApiError(0, "unreachable", "Tailrace does not answer", "is `tailrace up` still running?");
   }
   if (!response.ok) throw await refused(response);
+  access.say(false);
   return response;
 }
 
 async function refused(response: Response): Promise<ApiError> {
   try {
     const { error } = await response.json();
+    if (error.code === "no_access") access.say(true);
     const span: [number, number] | null = typeof error.start === "number" ? [error.start, error.end] : null;
     return new ApiError(response.status, error.code ?? "", error.message, error.hint ?? null, span);
   } catch {

@@ -14,7 +14,7 @@ export function Notice({
 }) {
   return (
     <div className="notice" role={isError ? "alert" : "status"}>
-      <h2>{title}</h2>
+      <h1>{title}</h1>
       {children}
     </div>
   );
