@@ -48,5 +48,11 @@ export default defineConfig({
       },
     },
   },
-  test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"] },
+  // What draws is tested with a document around it, all else without.
+  test: {
+    projects: [
+      { extends: true, test: { name: "code", environment: "node", include: ["src/**/*.test.ts"] } },
+      { extends: true, test: { name: "parts", environment: "jsdom", include: ["src/**/*.test.tsx"] } },
+    ],
+  },
 });
