@@ -1,10 +1,11 @@
 /** The list of traces: filtered, live, worked with the keyboard. */
 
-import { useCallback, useMemo, useRef } from "react";
+import { useCallback, useEffect, useMemo, useRef } from "react";
 import { useNavigate, useSearchParams } from "react-router";
 import { asksText, hasWord, type Known, normal, toggled } from "../model/filter";
 import { count } from "../model/format";
 import type { Shortcut } from "../model/shortcuts";
+import { rememberList } from "../parts/BackToTraces";
 import { Banner } from "../parts/Banner";
 import { FilterBox } from "../parts/FilterBox";
 import { FirstSteps } from "../parts/FirstSteps";
@@ -26,6 +27,7 @@ const CHIPS = [
 export function Traces({ place }: { place?: Place }) {
   const [params, setParams] = useSearchParams();
   const filter = params.get("filter") ?? "";
+  useEffect(() => rememberList(filter ? `?${new URLSearchParams({ filter })}` : ""), [filter]);
   const traces = useTraceList(filter, place);
   const { list, error, marks, isFollowing } = traces;
   const table = useRef<TraceTableHandle>(null);

@@ -1,9 +1,9 @@
 /** Which trace this is, how it ended, and what can be done with it. */
 
-import { Link } from "react-router";
 import type { Trace } from "../api/types";
 import { moment, shortId } from "../model/format";
 import { endingOf } from "../model/outcome";
+import { BackToTraces } from "./BackToTraces";
 import { CopyButton } from "./CopyButton";
 import { TraceActions } from "./TraceActions";
 import "./TraceHeader.css";
@@ -13,9 +13,7 @@ export function TraceHeader({ trace, note }: { trace: Trace; note?: string | nul
   const ending = endingOf(row.outcome);
   return (
     <header className="trace-header">
-      <Link className="trace-back" to="/">
-        ‹ Traces
-      </Link>
+      <BackToTraces />
       <h1 className="mono" title={`${row.id}, ${moment(row.timestamp)}`}>
         {shortId(row.id)}
       </h1>

@@ -4,6 +4,7 @@ import { Link } from "react-router";
 import { ApiError } from "../../api/client";
 import type { Trace } from "../../api/types";
 import { ago, count, moment, shortId } from "../../model/format";
+import { BackToTraces } from "../BackToTraces";
 import { useNow } from "../useNow";
 import type { Jumps } from "./useJumps";
 import "./CompareHead.css";
@@ -24,9 +25,7 @@ export function CompareHead(props: CompareHeadProps) {
   const { ids, traces, verdict, isAtContent, whyNotAlign, jumps, onSwap, onAlign } = props;
   return (
     <header className="compare-head">
-      <Link className="compare-back" to="/">
-        ‹ Traces
-      </Link>
+      <BackToTraces />
       <h1 className="visually-hidden">Compare two traces</h1>
       <Side letter="A" id={ids[0]} trace={traces[0]} />
       <button type="button" className="button" onClick={onSwap} title="Make B the first (s)" aria-label="Swap A and B">
