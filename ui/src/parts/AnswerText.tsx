@@ -45,7 +45,7 @@ export function AnswerText({
     <div className="answer">
       <div className="answer-bar">
         <Switch label="How the answer is shown" options={FORMS} value={form} onChange={setForm} />
-        {!playback.isStill && (
+        {!playback.isStill && row.outcome !== "open" && (
           <button
             type="button"
             className="button"
