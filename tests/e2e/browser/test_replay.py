@@ -30,23 +30,34 @@ def site(start_site: Callable[..., Server]) -> Server:
 
 @pytest.fixture(scope="module")
 def two_seconds(site: Server, _shared_upstream: ScriptedUpstream) -> str:
-    """A stream that took two seconds when it was recorded."""
+    """A stream that took two seconds when it was recorded: one of a few tries, on a machine that others use, too."""
     steps = [send(STREAM_HEAD)]
     for number, word in enumerate(WORDS, 1):
         steps += [at(STREAM_S * number / len(WORDS)), send(chunk(event(word)))]
-    _shared_upstream.answer(*steps, send(chunk(DONE)), send(END))
-    answer = site.chat()
-    answer.read_all()
-    tape = site.tape(answer.trace)
-    assert tape.duration_ns is not None
-    assert STREAM_S <= tape.duration_ns / 1e9 < STREAM_S * (1 + WITHIN / 2), "it was not recorded as it was meant"
-    return tape.id
+    took_s: list[float] = []
+    for _ in range(TRIES):
+        _shared_upstream.answer(*steps, send(chunk(DONE)), send(END))
+        answer = site.chat()
+        answer.read_all()
+        tape = site.tape(answer.trace)
+        assert tape.duration_ns is not None
+        took_s.append(tape.duration_ns / 1e9)
+        if STREAM_S <= took_s[-1] < STREAM_S * (1 + WITHIN / 2):
+            return tape.id
+    raise AssertionError(f"it was not recorded as it was meant: {took_s} s")
 
 
 @pytest.fixture(scope="module")
 def burst(site: Server) -> str:
     """A word, then thirty in one moment, then one more."""
     pieces = [(100, "before "), *((BURST_MS, f"burst{number} ") for number in range(30)), (700, "after")]
+    return add(site.library_path, chat(*pieces))[0]
+
+
+@pytest.fixture(scope="module")
+def steady(site: Server) -> str:
+    """The same words, each at its exact moment, whatever the machine was doing."""
+    pieces = [(STREAM_S * 1000 * number // len(WORDS), word) for number, word in enumerate(WORDS, 1)]
     return add(site.library_path, chat(*pieces))[0]
 
 
@@ -126,8 +137,8 @@ def test_a_click_on_the_rail_goes_there_and_pause_stays_there(site: Server, visi
     assert trace.position_ms() == stood_ms
 
 
-def test_keys_seek_step_and_jump_to_the_ends(site: Server, visit: Visit, two_seconds: str) -> None:
-    trace = TracePage(visit(site, f"/traces/{two_seconds}?t=1").page)
+def test_keys_seek_step_and_jump_to_the_ends(site: Server, visit: Visit, steady: str) -> None:
+    trace = TracePage(visit(site, f"/traces/{steady}?t=1").page)
     trace.has_state("paused")
     assert trace.position_ms() == pytest.approx(1000, abs=1)
 
