@@ -221,6 +221,6 @@ def test_many_at_once_leave_nothing_behind(
 
 def ended(server: Server, session: str, count: int) -> list[Outcome]:
     """How the tapes of a session have ended, once all of them have."""
-    tapes = server.library.list(Filter(session=session)).tapes
+    tapes = server.library.list(Filter.where(session=session)).tapes
     outcomes = [tape.outcome for tape in tapes if tape.outcome is not None]
     return outcomes if len(outcomes) == count else []

@@ -32,7 +32,7 @@ def test_a_stream_is_kept_up_to_the_last_moment(start: Callable[..., Server], up
 
     tape = server.tape(answer.trace)
     assert tape.outcome is Outcome.CRASHED
-    assert [found.id for found in server.library.list(Filter(outcome="crashed")).tapes] == [answer.trace]
+    assert [found.id for found in server.library.list(Filter.where(outcome="crashed")).tapes] == [answer.trace]
     recorded = server.recorded(answer.trace)
     events = [event(f"{number:03}") for number in range(200)]
     assert b"".join(events).startswith(recorded)

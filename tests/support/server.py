@@ -124,7 +124,7 @@ class Addressed:
 
     def tape_of(self, session: str) -> Tape:
         """The one tape of a session, when it has ended: for a client that was gone before it could hear the id."""
-        wanted = Filter(session=session)
+        wanted = Filter.where(session=session)
         (found,) = eventually(lambda: self.library.list(wanted).tapes, f"no tape has the session {session}")
         return self.tape(found.id)
 

@@ -108,4 +108,6 @@ def _printf(body: bytes, text: str | None) -> str:
         return f"printf %s {shlex.quote(text)}"
     plain = re.compile(rb"[^\\%'\x00-\x1f\x7f-\xff]")
     written = "".join(chr(byte) if plain.match(bytes([byte])) else f"\\{byte:03o}" for byte in body)
+    if written.startswith("-"):  # which some shells take for an option
+        written = f"\\{ord('-'):03o}{written[1:]}"
     return f"printf '{written}'"
