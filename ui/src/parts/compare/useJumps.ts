@@ -1,6 +1,6 @@
 /** Going from one difference on the page to the next: whatever has `data-change`, in the order one reads it. */
 
-import { type RefObject, useCallback, useEffect, useRef, useState } from "react";
+import { type RefObject, useCallback, useLayoutEffect, useRef, useState } from "react";
 import { jumped } from "../../model/diff";
 
 export interface Jumps {
@@ -18,8 +18,9 @@ export function useJumps(page: RefObject<HTMLElement | null>, key: unknown): Jum
   const [said, say] = useState("");
   const place = useRef(-1);
 
+  // Before anybody can press a key: a jump that came first would be forgotten.
   // biome-ignore lint/correctness/useExhaustiveDependencies: another comparison has other changes
-  useEffect(() => {
+  useLayoutEffect(() => {
     place.current = -1;
     setAt(-1);
     say("");
