@@ -84,3 +84,35 @@ def test_a_long_answer_is_read_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_bytes_that_are_no_stream_say_nothing() -> None:
     assert index_texts(tape(), b"\xff", frames(b"\xff\x00")) == Texts("", "")
+
+
+@pytest.mark.parametrize("name", ["openai-chat", "openai-responses", "anthropic-messages", "ollama", "plain"])
+def test_any_pieces_of_a_stream_say_what_the_whole_says(name: str) -> None:
+    wires = {
+        "openai-chat": event(role="assistant") + event(reasoning="Let me ") + event(content="\N{GRINNING FACE} mass"),
+        "openai-responses": b"".join(
+            b"event: %s\ndata: %s\n\n" % (kind, json.dumps({"type": kind.decode(), "delta": text}).encode())
+            for kind, text in ((b"response.output_text.delta", "mass "), (b"response.output_text.delta", "times"))
+        ),
+        "anthropic-messages": b"".join(
+            b"event: content_block_delta\ndata: %s\n\n" % json.dumps(
+                {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
+            ).encode()
+            for text in ("mass ", "times")
+        ),
+        "ollama": b'{"message":{"content":"mass "}}\n{"message":{"content":"times"},"done":true}\n',
+        "plain": b"data: mass\n\n: comment\n\ndata: times\n\n",
+    }  # fmt: skip
+    wire = wires[name]
+    whole = index_texts(tape(name), b"", frames(wire)).answer
+    assert "mass" in whole
+    for cut in range(1, len(wire)):
+        assert index_texts(tape(name), b"", frames(wire[:cut], wire[cut:])).answer == whole
+
+
+def test_the_name_of_a_call_is_found_beside_the_pieces_of_a_text() -> None:
+    block = {"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "name": "look_up"}}
+    piece = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Let me look."}}
+    wire = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in (piece, block))
+    found = index_texts(tape("anthropic-messages"), b"", frames(wire)).answer
+    assert "look_up" in found
