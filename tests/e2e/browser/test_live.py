@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from playwright.sync_api import expect
@@ -86,6 +88,47 @@ def test_text_grows_and_the_end_makes_a_trace_of_it(site: Server, visit: Visit, 
     assert trace.text() == "One two three"
     trace.page.keyboard.press("0")
     expect(trace.flow).to_have_attribute("data-shown-characters", "0")
+
+
+def test_the_head_of_the_answer_is_shown_when_it_comes(site: Server, visit: Visit, upstream: ScriptedUpstream) -> None:
+    head, end = upstream.gate(), upstream.gate()
+    upstream.answer(wait(head), send(STREAM_HEAD), wait(end), send(chunk(ending((12, 40)))), send(END))
+    messages = [{"role": "user", "content": "When will you begin?"}]
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(site.chat, messages=messages)
+        try:
+            traces = TraceList(visit(site).page)
+            traces.row("When will you begin?").get_by_role("link").first.click()
+            trace = TracePage(traces.page)
+            trace.tab("Headers").click()
+            expect(trace.panel).to_contain_text("No answer yet.")
+            expect(trace.player).to_contain_text(re.compile(r"\d ms|\d s"))
+
+            head.open()
+            expect(trace.panel).to_contain_text("text/event-stream")
+        finally:
+            head.open()
+            end.open()
+            asking.result().read_all()
+    trace.has_state("ended")
+
+
+def test_the_end_of_a_stream_is_read_again_when_it_could_not_be(
+    site: Server, visit: Visit, upstream: ScriptedUpstream
+) -> None:
+    stream = InFlight(site, upstream, [["One "]])
+    watched = visit(site, f"/traces/{stream.trace}")
+    watched.allows("503")
+    trace = TracePage(watched.page)
+    expect(trace.answer).to_contain_text("One")
+    answer = '{"error": {"message": "too much at once", "hint": null, "code": "busy"}}'
+    trace.page.route("**/timeline", lambda route: route.fulfill(status=503, body=answer), times=1)
+
+    stream.end()
+
+    expect(trace.page.get_by_role("alert")).to_contain_text("too much at once")
+    trace.has_state("ended")
+    expect(trace.page.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_reader_who_scrolled_up_stays_where_he_is(site: Server, visit: Visit, upstream: ScriptedUpstream) -> None:

@@ -116,8 +116,8 @@ def test_nor_where_there_is_nothing_or_no_access(start_site: Callable[..., Serve
 
 
 @pytest.mark.parametrize("name", PAGES[:-1])
-@pytest.mark.parametrize("size", [NARROW, (360, 640), WIDE, (1920, 1080)], ids=lambda size: str(size[0]))
-def test_no_page_scrolls_sideways(
+@pytest.mark.parametrize("size", [NARROW, (360, 640), (768, 1024), WIDE, (1920, 1080)], ids=lambda size: str(size[0]))
+def test_no_page_scrolls_sideways_nor_the_document_downwards(
     site: Server, visit: Visit, addresses: dict[str, str], name: str, size: tuple[int, int]
 ) -> None:
     page = visit(site, addresses[name], size=size).page
@@ -125,6 +125,8 @@ def test_no_page_scrolls_sideways(
 
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
     assert page.evaluate("document.body.scrollWidth") <= size[0]
+    assert page.evaluate("document.documentElement.scrollHeight") <= size[1]
+    assert page.evaluate("document.body.scrollHeight") <= size[1]
 
 
 def test_the_theme_is_the_one_of_the_system(site: Server, visit: Visit, addresses: dict[str, str]) -> None:

@@ -178,6 +178,21 @@ def test_a_link_brings_back_the_moment_and_the_speed(site: Server, visit: Visit,
     assert trace.position_ms() == pytest.approx(stood_ms, abs=10)
 
 
+def test_y_copies_a_link_to_the_moment_and_moves_nothing(site: Server, visit: Visit, steady: str) -> None:
+    permissions = ["clipboard-read", "clipboard-write"]
+    trace = TracePage(visit(site, f"/traces/{steady}?t=1.2", permissions=permissions).page)
+    trace.has_state("paused")
+    expect(trace.player).to_contain_text("60 %")
+    before = trace.rail.bounding_box()
+
+    trace.page.keyboard.press("y")
+
+    expect(trace.player.get_by_text("Copied the link")).to_be_visible()
+    assert trace.rail.bounding_box() == before
+    assert trace.page.evaluate("navigator.clipboard.readText()").endswith(f"/traces/{steady}?t=1.2")
+    expect(trace.player.get_by_text("Copied the link")).to_have_count(0)
+
+
 def test_capped_gaps_shorten_a_silence(site: Server, visit: Visit) -> None:
     (quiet,) = add(site.library_path, chat((100, "before "), (3100, "after")))
     trace = TracePage(visit(site, f"/traces/{quiet}?speed=4").page)

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from e2e.browser.conftest import Visit
 from e2e.browser.screens import TraceList, TracePage
-from support.browser import token_of
+from support.browser import NARROW, token_of
 from support.server import Server
 from support.tapes import HEARTBEAT, add, answered, chat, ending, reasoning, streamed, text, tool_call
 from tailrace.tape import Origin, Outcome
@@ -87,6 +87,57 @@ def test_a_row_of_the_table_is_an_event_with_its_time_gap_bytes_and_delta(site: 
     expect(row).to_contain_text(re.compile(r"0?\.712|712"))
     event = api(site, f"/api/traces/{trace_id}/events?from=3&limit=1")["events"][0]
     expect(row).to_contain_text(str(event["bytes"]))
+
+
+def test_the_data_of_an_event_does_not_cover_its_row(site: Server, visit: Visit) -> None:
+    (trace_id,) = add(site.library_path, chat(*((100 + number, f"word{number} ") for number in range(80))))
+    trace = TracePage(visit(site, f"/traces/{trace_id}").page)
+    grid = trace.events.bounding_box()
+    assert grid is not None
+    trace.page.mouse.click(grid["x"] + 100, grid["y"] + grid["height"] - 36)
+    row = trace.events.get_by_role("row", selected=True)
+    before = row.bounding_box()
+
+    trace.page.keyboard.press("Enter")
+
+    data = trace.page.get_by_role("region", name=re.compile(r"^Event \d+$"))
+    expect(data).to_contain_text("chat.completion.chunk")
+    below, after = data.bounding_box(), row.bounding_box()
+    assert before is not None
+    assert below is not None
+    assert after is not None
+    assert before["y"] > below["y"], "it was where the data is now"
+    assert after["y"] + after["height"] <= below["y"]
+
+
+_PLACES = """(row) => [...row.children].map((cell) => {
+    const box = cell.getBoundingClientRect();
+    return box.width === 0 ? null : [Math.round(box.left), Math.round(box.right)];
+})"""
+
+
+@pytest.mark.parametrize("size", [NARROW, (940, 800)], ids=lambda size: str(size[0]))
+def test_the_heads_of_the_columns_stand_above_them_and_what_came_is_in_sight(
+    site: Server, visit: Visit, size: tuple[int, int]
+) -> None:
+    (trace_id,) = add(site.library_path, chat((300, "one "), (500, "two "), (800, "three")))
+    page = TracePage(visit(site, f"/traces/{trace_id}", size=size).page)
+    rows = page.events.get_by_role("row")
+    row = rows.filter(has_text="two")
+
+    places = row.evaluate(_PLACES)
+
+    assert rows.first.evaluate(_PLACES) == places
+    assert places[-1][1] - places[-1][0] > 60
+    assert places[-1][1] <= size[0]
+
+
+def test_nothing_scrolls_but_the_page_within_its_frame(site: Server, visit: Visit) -> None:
+    (trace_id,) = add(site.library_path, chat(*((100 + number, f"word{number} ") for number in range(80))))
+    trace = TracePage(visit(site, f"/traces/{trace_id}", size=NARROW).page)
+    expect(trace.answer).to_contain_text("word79")
+
+    assert trace.page.evaluate("document.scrollingElement.scrollHeight - innerHeight") == 0
 
 
 def test_pointing_at_a_row_shows_its_piece_in_the_text(site: Server, visit: Visit) -> None:

@@ -26,6 +26,12 @@ export class ApiError extends Error {
   }
 }
 
+/** Whatever was thrown, as an error that a page can show. */
+export function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  return new ApiError(0, "", error instanceof Error ? error.message : String(error));
+}
+
 export async function request(path: string, init: RequestInit = {}): Promise<Response> {
   let response: Response;
   try {

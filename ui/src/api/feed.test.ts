@@ -1,6 +1,6 @@
 // @vitest-environment node
 import type { ServerResponse } from "node:http";
-import { afterEach, expect, it } from "vitest";
+import { afterEach, expect, it, vi } from "vitest";
 import { idOf, row } from "../fixtures/rows";
 import { answerJson, event, openStream, serve } from "../fixtures/server";
 import { type FeedState, TraceFeed } from "./feed";
@@ -173,4 +173,69 @@ it("says that the connection is gone, keeps the rows, and resumes", async () => 
   expect(numbers(list.rows)).toContain(1);
   await when(feed, (state) => state.isLive && state.list.rows.length === 3);
   expect(asked).toEqual([undefined, "a"]);
+});
+
+it("reads on while the server finds no row, and follows from before the first page", async () => {
+  const server = await library({ "": page([], "b"), b: { ...page([], "c"), live_id: "L2" }, c: page(rows(2, 1), "d") });
+  const feed = newFeed();
+  await feed.show("text:seldom");
+  expect([numbers(feed.state().list.rows), feed.state().list.nextCursor]).toEqual([[2, 1], "d"]);
+  await server.live();
+  expect(server.streams[0]?.after).toBe("L1");
+});
+
+it("knows that nothing fits only after the last page, and reads on below a page without rows", async () => {
+  await library({ "": page([], "b"), b: page([]) });
+  const feed = newFeed();
+  await feed.show("text:never");
+  expect([feed.state().list.rows, feed.state().list.nextCursor, feed.state().isLoading]).toEqual([[], null, false]);
+});
+
+it("reads on below pages without rows", async () => {
+  await library({ "": page(rows(9), "b"), b: page([], "c"), c: page([], "d"), d: page(rows(1)) });
+  const feed = newFeed();
+  await feed.show("");
+  await feed.older();
+  expect([numbers(feed.state().list.rows), feed.state().list.nextCursor]).toEqual([[9, 1], null]);
+});
+
+it("keeps its rows when it reads again and the server finds none at first", async () => {
+  const server = await library({ "": page(rows(2, 1), "c"), c: page([]) });
+  const feed = newFeed();
+  await feed.show("x");
+  server.pages[""] = page([], "b");
+  await feed.show("x");
+  expect(numbers(feed.state().list.rows)).toEqual([2, 1]);
+});
+
+it("leaves no hole when the list starts over while older rows are on their way", async () => {
+  let first = page(rows(4, 3), "c");
+  let give = () => {};
+  let asked = () => {};
+  const isAsked = new Promise<void>((resolve) => {
+    asked = resolve;
+  });
+  const streams: ServerResponse[] = [];
+  await serve((_, response, url) => {
+    if (url.pathname.endsWith("/live")) {
+      openStream(response);
+      return void streams.push(response);
+    }
+    const cursor = url.searchParams.get("cursor");
+    if (cursor === null) return answerJson(response, first);
+    if (cursor === "z") return answerJson(response, page(rows(97, 96), "y"));
+    give = () => answerJson(response, page(rows(2, 1)));
+    asked();
+  });
+  const feed = newFeed();
+  await feed.show("");
+  const older = feed.older();
+  await isAsked;
+  first = page(rows(99, 98), "z");
+  await vi.waitFor(() => expect(streams).toHaveLength(1));
+  streams[0]?.write(event("reset", {}));
+  await when(feed, (state) => state.list.nextCursor === "z");
+  give();
+  await older;
+  expect([numbers(feed.state().list.rows), feed.state().list.nextCursor]).toEqual([[99, 98, 97, 96], "y"]);
 });

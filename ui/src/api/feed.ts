@@ -2,11 +2,12 @@
  * The list of traces and what happens to it: the first page, older pages as one scrolls, and the live feed on top.
  *
  * Rules: one list, one live connection. What the feed says is taken in batches, so that a hundred new traces are one
- * change on the screen. Whatever goes wrong, the rows that are loaded stay.
+ * change on the screen. Whatever goes wrong, the rows that are loaded stay. The server may stop looking before it has
+ * found a row, and say where to go on: a list without rows goes on by itself, until there is one or no more to look at.
  */
 
 import { type Change, changed, EMPTY, fromPage, type List, released, reread, withOlder } from "../model/list";
-import { ApiError, api } from "./client";
+import { type ApiError, api, asApiError } from "./client";
 import { follow } from "./live";
 import { gateway } from "./status";
 import type { Row } from "./types";
@@ -76,6 +77,7 @@ export class TraceFeed {
       const list = isSame ? reread(this.#state.list, page, this.#isHeld) : fromPage(page);
       this.#put({ ...NOTHING, list, filter });
       this.#follow(filter, page.live_id);
+      await this.#fill();
     } catch (error) {
       if (signal.aborted) return;
       const known = asApiError(error);
@@ -107,22 +109,36 @@ export class TraceFeed {
     else this.#put({ list: released(list) });
   }
 
-  /** Loads the page below what is loaded; not twice at a time. */
+  /** Loads the rows below what is loaded; not twice at a time. */
   older = async (): Promise<void> => {
-    const { list, filter } = this.#state;
-    if (this.#isLoadingOlder || filter === null || list.nextCursor === null) return;
+    if (this.#isLoadingOlder) return;
     const { signal } = this.#asked;
     this.#isLoadingOlder = true;
     try {
-      const page = await api.list(filter, list.nextCursor, PAGE * 2, signal);
-      if (signal.aborted) return;
-      this.#put({ list: withOlder(this.#state.list, page), olderError: null });
+      for (let found = 0; found === 0; ) {
+        const { filter } = this.#state;
+        const { nextCursor } = this.#state.list;
+        if (filter === null || nextCursor === null) return;
+        const page = await api.list(filter, nextCursor, PAGE * 2, signal);
+        if (signal.aborted) return;
+        const now = this.#state;
+        // The list has started over meanwhile: between its rows and these there may be others.
+        if (now.filter !== filter || now.list.nextCursor !== nextCursor) continue;
+        this.#put({ list: withOlder(now.list, page), olderError: null });
+        found = page.traces.length;
+      }
     } catch (error) {
       if (!signal.aborted) this.#put({ olderError: asApiError(error) });
     } finally {
       if (!signal.aborted) this.#isLoadingOlder = false;
     }
   };
+
+  /** A list without rows has no end that one could come near to. */
+  async #fill(): Promise<void> {
+    const { list, olderError } = this.#state;
+    if (list.rows.length === 0 && olderError === null) await this.older();
+  }
 
   #follow(filter: string, after: string): void {
     this.#unfollow = follow(api.liveListPath(filter, after), {
@@ -160,6 +176,7 @@ export class TraceFeed {
     const changes = this.#changes;
     this.#changes = [];
     this.#put({ list: changed(this.#state.list, changes, this.#isHeld) });
+    void this.#fill();
     if (!this.#isHeld && this.#state.list.rows.length > MAX_ROWS) void this.#readAgain(PAGE);
   }
 
@@ -173,7 +190,9 @@ export class TraceFeed {
       const page = await api.list(filter, null, limit, signal);
       if (signal.aborted) return;
       this.#flush();
-      this.#put({ list: most ? fromPage(page) : reread(this.#state.list, page, this.#isHeld), error: null });
+      const isCut = most !== undefined && page.traces.length > 0;
+      this.#put({ list: isCut ? fromPage(page) : reread(this.#state.list, page, this.#isHeld), error: null });
+      void this.#fill();
     } catch (error) {
       if (signal.aborted) return;
       const known = asApiError(error);
@@ -189,8 +208,4 @@ export class TraceFeed {
     this.#state = next;
     for (const watcher of this.#watchers) watcher();
   }
-}
-
-function asApiError(error: unknown): ApiError {
-  return error instanceof ApiError ? error : new ApiError(0, "", String(error));
 }

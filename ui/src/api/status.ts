@@ -1,6 +1,6 @@
 /** How the gateway is, for whoever shows it: asked again and again while a page is looked at. */
 
-import { ApiError, api } from "./client";
+import { type ApiError, api, asApiError } from "./client";
 import type { Status } from "./types";
 
 const EVERY_MS = 10_000;
@@ -18,6 +18,8 @@ type Watcher = () => void;
 
 let standing: Standing = { status: null, open: null, error: null };
 let timer: ReturnType<typeof setTimeout> | undefined;
+/** How often a live feed has said something: what was asked before that is older than what it said. */
+let sayings = 0;
 const watchers = new Set<Watcher>();
 
 export const gateway = {
@@ -37,6 +39,7 @@ export const gateway = {
   },
   /** What a live feed has said. */
   sayOpen(open: number): void {
+    sayings += 1;
     if (open !== standing.open) put({ ...standing, open });
   },
   /** Asks now, where somebody wants to know. */
@@ -47,11 +50,12 @@ export const gateway = {
 
 async function ask(): Promise<void> {
   clearTimeout(timer);
+  const before = sayings;
   try {
     const status = await api.status();
-    put({ status, open: status.open, error: null });
+    put({ status, open: sayings === before ? status.open : standing.open, error: null });
   } catch (error) {
-    put({ ...standing, error: error instanceof ApiError ? error : new ApiError(0, "", String(error)) });
+    put({ ...standing, error: asApiError(error) });
   }
   clearTimeout(timer);
   if (watchers.size > 0 && !document.hidden) timer = setTimeout(ask, EVERY_MS);

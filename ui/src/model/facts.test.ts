@@ -25,6 +25,17 @@ it("warns where the stream stalled", () => {
   expect(factsOf(even.trace, even, null).some((fact) => fact.isWarning)).toBe(false);
 });
 
+it("warns of the figure that is too long, and of no other", () => {
+  const stalled = prose({ stallUs: 4_000_000 });
+  const { timing } = stalled;
+  const short = { ...timing, chunk_gaps: { ...timing.chunk_gaps, p99_ns: 40_000_000 } };
+  const warned = factsOf(stalled.trace, { ...stalled, timing: short }, null).filter((fact) => fact.isWarning);
+  expect(names(warned)).toEqual(["Longest stall"]);
+  const long = { ...timing, chunk_gaps: { ...timing.chunk_gaps, p99_ns: 4_000_000_000 } };
+  const all = factsOf(stalled.trace, { ...stalled, timing: long }, null).filter((fact) => fact.isWarning);
+  expect(names(all)).toEqual(["Gap p99", "Longest stall"]);
+});
+
 it("counts what came so far while the stream is open", () => {
   const document = documentOf([
     { timeUs: 200_000, kind: 0, delta: "a" },

@@ -2,7 +2,8 @@
 
 import type { Row, TimelineDocument } from "../api/types";
 import type { Columns } from "./columns";
-import { bytes, count, dollars, NONE, spanParts } from "./format";
+import { bytes, count, dollars, NONE, rateParts, spanParts } from "./format";
+import { stallLimit } from "./stall";
 
 export interface Fact {
   name: string;
@@ -34,14 +35,18 @@ export function factsOf(row: Row, timeline: TimelineDocument | null, columns: Co
     facts.push(plain("Total chunks", count(chunks), "", "reads of the upstream that brought bytes"));
     facts.push(time("Average gap", pace ? scaled(pace.average_gap_ms) : (now?.averageGapNs ?? null), "between chunks"));
     const stalls = timing?.stalls.count ?? 0;
-    const p99 = time("Gap p99", timing?.chunk_gaps.p99_ns ?? null, "99 of 100 gaps between chunks are not longer");
+    const p99Ns = timing?.chunk_gaps.p99_ns ?? null;
+    const medianNs = timing?.event_gaps.p50_ns ?? null;
+    const isLong = p99Ns !== null && p99Ns / 1000 > stallLimit(medianNs === null ? [] : [medianNs / 1000]);
+    const p99 = time("Gap p99", p99Ns, "99 of 100 gaps between chunks are not longer");
+    facts.push({ ...p99, isWarning: isLong });
     const words = stalls === 1 ? "1 stall" : `${count(stalls)} stalls`;
-    facts.push(stalls > 0 ? { ...p99, isWarning: true, meaning: `${p99.meaning}; ${words}` } : p99);
     if (stalls > 0) {
       const longest = time("Longest stall", timing?.stalls.longest_ns ?? null, words);
       facts.push({ ...longest, isWarning: true });
     }
-    facts.push(rate(timing?.output_tokens_per_s ?? null));
+    const rate = rateParts(timing?.output_tokens_per_s);
+    facts.push({ ...plain("Output", "", "", "tokens between the first and the last output"), ...rate });
   }
   facts.push(plain("Tokens", `${count(row.input_tokens)} → ${count(row.output_tokens)}`, "", "input → output"));
   if (row.cost_usd !== null) facts.push(plain("Cost", dollars(row.cost_usd), "", "at the prices that are configured"));
@@ -58,11 +63,6 @@ function plain(name: string, value: string, unit: string, meaning: string): Fact
 
 function time(name: string, ns: number | null | undefined, meaning: string): Fact {
   return { ...plain(name, "", "", meaning), ...spanParts(ns) };
-}
-
-function rate(perSecond: number | null): Fact {
-  const value = perSecond === null ? NONE : perSecond < 10 ? perSecond.toFixed(1) : count(perSecond);
-  return plain("Output", value, perSecond === null ? "" : "tok/s", "tokens between the first and the last output");
 }
 
 function scaled(ms: number | null): number | null {

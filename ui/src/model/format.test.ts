@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ago, bytes, count, dollars, moment, NONE, shortId, span } from "./format";
+import { ago, bytes, count, dollars, moment, NONE, rate, shortId, span } from "./format";
 
 describe("a span", () => {
   it.each([
@@ -9,6 +9,9 @@ describe("a span", () => {
     [50_000, "0.050 ms"],
     [1_640_000, "1.6 ms"],
     [387_000_000, "387 ms"],
+    [9_960_000, "10 ms"],
+    [999_600_000, "1.00 s"],
+    [9_996_000_000, "10.0 s"],
     [2_100_000_000, "2.10 s"],
     [60_000_000_000, "60.0 s"],
     [185_000_000_000, "3 min 05 s"],
@@ -17,7 +20,7 @@ describe("a span", () => {
   it("never says that a unit is full", () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 3_600_000_000_000 }), (ns) => {
-        expect(span(ns)).not.toMatch(/^(1000 ms|10\.00 s|120\.0 s)$|60 s$/);
+        expect(span(ns)).not.toMatch(/^(10\.0 ms|1000 ms|10\.00 s|120\.0 s)$|60 s$/);
       }),
     );
   });
@@ -58,4 +61,14 @@ it("a small cost keeps its digits, and no cost is not a cost of nothing", () => 
 
 it("a long id keeps its beginning and its end", () => {
   expect([shortId("01KAJ3ABCDEFGHJKMNPQX8CX7R"), shortId("01KAJ3")]).toEqual(["01KAJ3…X8CX7R", "01KAJ3"]);
+});
+
+it("a rate has as many digits as matter", () => {
+  expect([rate(7.25), rate(61.04), rate(99.97), rate(20_000.4), rate(null)]).toEqual([
+    "7.3 tok/s",
+    "61.0 tok/s",
+    "100 tok/s",
+    "20,000 tok/s",
+    NONE,
+  ]);
 });

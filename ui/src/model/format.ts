@@ -17,9 +17,11 @@ export function span(ns: number | null | undefined): string {
 export function spanParts(ns: number | null | undefined): { value: string; unit: string } {
   if (ns === null || ns === undefined) return { value: NONE, unit: "" };
   const ms = ns / 1e6;
-  if (ms < 10) return { value: ms.toFixed(ms > 0 && ms < 0.1 ? 3 : 1), unit: "ms" };
-  if (ms < 10_000)
-    return ms < 1000 ? { value: ms.toFixed(0), unit: "ms" } : { value: (ms / 1e3).toFixed(2), unit: "s" };
+  // What is left after rounding says which unit and how many digits: 999.6 ms are 1.00 s.
+  const left = (digits: number) => Number(ms.toFixed(digits));
+  if (left(1) < 10) return { value: ms.toFixed(left(3) > 0 && left(3) < 0.1 ? 3 : 1), unit: "ms" };
+  if (left(0) < 1000) return { value: ms.toFixed(0), unit: "ms" };
+  if (Math.round(ms / 10) < 1000) return { value: (ms / 1e3).toFixed(2), unit: "s" };
   const s = Math.round(ms / 100) / 10;
   if (s < 120) return { value: s.toFixed(1), unit: "s" };
   const whole = Math.round(s);
@@ -31,6 +33,18 @@ export function bytes(value: number | null | undefined): string {
   if (value < 1000) return `${value} B`;
   if (value < 1e6) return `${(value / 1e3).toFixed(1)} kB`;
   return `${(value / 1e6).toFixed(1)} MB`;
+}
+
+/** Tokens in a second, as many digits as matter. */
+export function rate(perSecond: number | null | undefined): string {
+  const { value, unit } = rateParts(perSecond);
+  return unit ? `${value} ${unit}` : value;
+}
+
+export function rateParts(perSecond: number | null | undefined): { value: string; unit: string } {
+  if (perSecond === null || perSecond === undefined) return { value: NONE, unit: "" };
+  const value = perSecond.toFixed(1);
+  return { value: Number(value) < 100 ? value : count(perSecond), unit: "tok/s" };
 }
 
 export function dollars(value: number | null | undefined): string {

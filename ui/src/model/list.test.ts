@@ -102,6 +102,12 @@ describe("the newest page read again", () => {
     expect([numbers(again.rows), again.held]).toEqual([[3, 2], []]);
   });
 
+  it("keeps the list when the page is empty and not the last one", () => {
+    const list = fromPage(page([3, 2], "a"));
+    expect(reread(list, page([], "b"), false)).toBe(list);
+    expect(reread(list, page([], "b"), true)).toBe(list);
+  });
+
   it("knows that nothing is left when the page is empty", () => {
     expect(reread(fromPage(page([3, 2])), page([]), true).rows).toEqual([]);
   });
@@ -109,6 +115,11 @@ describe("the newest page read again", () => {
 
 it("a page that overlaps the one before adds each row once", () => {
   expect(numbers(withOlder(fromPage(page([5, 4], "a")), page([4, 3])).rows)).toEqual([5, 4, 3]);
+});
+
+it("a page has all of its rows, also beside one that the feed told of while the list was empty", () => {
+  const list = changed(fromPage(page([], "a")), [{ row: at(4) }], false);
+  expect(numbers(withOlder(list, page([6, 5, 3], "b")).rows)).toEqual([6, 5, 4, 3]);
 });
 
 it("finds each row, and no other", () => {

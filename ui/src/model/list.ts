@@ -33,10 +33,11 @@ export function fromPage(page: Page): List {
 
 /** The next page, below what is there. */
 export function withOlder(list: List, page: Page): List {
-  const last = list.rows.at(-1);
-  const older = last ? page.traces.filter((row) => row.id < last.id) : page.traces;
-  const held = list.held.filter((row) => indexOf(older, row.id) < 0);
-  return { ...list, rows: [...list.rows, ...older], held, nextCursor: page.next_cursor };
+  const rows = new Draft(list.rows);
+  // Not all of them are below: the feed may have told of an older row while the list was empty.
+  for (const row of page.traces) if (indexOf(rows.rows, row.id) < 0) rows.insert(row);
+  const held = list.held.filter((row) => indexOf(page.traces, row.id) < 0);
+  return { ...list, rows: rows.rows, held, nextCursor: page.next_cursor };
 }
 
 /** What the live feed said, in order. */
@@ -64,6 +65,8 @@ export function changed(list: List, changes: readonly Change[], isHeld: boolean)
 
 /** The newest page read again, where the feed could not say what had changed. Rows below it stay as they were. */
 export function reread(list: List, page: Page, isHeld: boolean): List {
+  // The server gave up before it found one: that says nothing of the rows below.
+  if (page.traces.length === 0 && page.next_cursor !== null) return list;
   const bottom = page.next_cursor === null ? "" : (page.traces.at(-1)?.id ?? "");
   const newest = list.rows[0]?.id;
   if (newest === undefined || newest < bottom) {

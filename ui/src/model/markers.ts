@@ -1,6 +1,8 @@
-/** The moments of a stream worth jumping to. What a stall is, docs/reference/timing.md says: over 1 s and 10 medians. */
+/** The moments of a stream worth jumping to. */
 
-import { type Columns, ERROR, HEARTBEAT, REASONING, TEXT, TOOL } from "./columns";
+import { CallScan } from "./calls";
+import { type Columns, ERROR, HEARTBEAT, REASONING, TEXT } from "./columns";
+import { STALL_US, stallLimit } from "./stall";
 
 export type MarkerKind = "byte" | "reasoning" | "content" | "tool" | "stall" | "error" | "end";
 
@@ -11,9 +13,6 @@ export interface Marker {
   /** How long it lasts, for a stall. */
   lengthUs: number;
 }
-
-const STALL_US = 1_000_000;
-const STALL_MEDIANS = 10;
 
 /** The gap above which a silence between two events is a stall. */
 export function stallLimitUs(columns: Columns): number {
@@ -26,18 +25,32 @@ export function stallLimitUs(columns: Columns): number {
     last = time;
   }
   if (gaps.length === 0) return Number.POSITIVE_INFINITY;
-  const ordered = Float64Array.from(gaps).sort();
-  const median = ordered[Math.ceil(ordered.length / 2) - 1] as number;
-  return Math.max(STALL_US, STALL_MEDIANS * median);
+  return stallLimit(gaps);
 }
 
-/** All of them in order of time. `endUs` is when the recording ends, null while it runs. */
-export function markersOf(columns: Columns, endUs: number | null, stallUs = stallLimitUs(columns)): Marker[] {
+/** Whether the stream stalled before this event: a silence before the first one is the wait. */
+export function isStall(columns: Columns, event: number, stallUs: number): boolean {
+  if (columns.kind[event] === HEARTBEAT || columns.gapOf(event) <= stallUs) return false;
+  let before = event - 1;
+  while (before >= 0 && columns.kind[before] === HEARTBEAT) before -= 1;
+  return before >= 0;
+}
+
+/**
+ * All of them in order of time. `endUs` is when the recording ends, null while it runs; where it `isCut`, by a deadline
+ * or by anything else that is no end of the answer, the silence before it counts as well.
+ */
+export function markersOf(
+  columns: Columns,
+  endUs: number | null,
+  stallUs = stallLimitUs(columns),
+  isCut = false,
+): Marker[] {
   const found: Marker[] = [];
   const add = (kind: MarkerKind, label: string, timeUs: number, lengthUs = 0) =>
     found.push({ kind, label, timeUs, lengthUs });
   if (columns.reads > 0) add("byte", "first byte", columns.readTime[0] as number);
-  let previousOutput = -1;
+  const calls = new CallScan();
   let last = -1;
   let hasText = false;
   let hasReasoning = false;
@@ -57,9 +70,11 @@ export function markersOf(columns: Columns, endUs: number | null, stallUs = stal
       hasText = true;
       add("content", "first content", time);
     }
-    if (kind === TOOL && previousOutput !== TOOL) add("tool", "tool call", time);
-    if (kind === TEXT || kind === REASONING || kind === TOOL) previousOutput = kind;
+    if (calls.begins(kind, columns.nameOf(event), columns.delta[event] as string)) add("tool", "tool call", time);
   }
+  // Of a single event there is no pace to compare with: then it is the second alone.
+  const endLimit = Number.isFinite(stallUs) ? stallUs : STALL_US;
+  if (isCut && endUs !== null && last >= 0 && endUs - last > endLimit) add("stall", "stall", last, endUs - last);
   if (endUs !== null) add("end", "end", endUs);
   return found.sort((one, other) => one.timeUs - other.timeUs);
 }

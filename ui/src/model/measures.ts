@@ -6,7 +6,7 @@
  */
 
 import type { Metric, Value } from "../api/diff";
-import { count, dollars, NONE, span } from "./format";
+import { count, dollars, NONE, rate, span } from "./format";
 import { endingOf } from "./outcome";
 
 interface Measure {
@@ -17,7 +17,6 @@ interface Measure {
 }
 
 const bytes = (value: number) => `${count(value)} B`;
-const speed = (value: number) => `${value.toFixed(1)} tok/s`;
 
 const MEASURES: Record<string, Measure> = {
   request: { title: "Request", meaning: "The method and the path that were asked." },
@@ -65,7 +64,7 @@ const MEASURES: Record<string, Measure> = {
     title: "Output speed",
     meaning: "The output tokens that the upstream counted, over the time from the first delta to the last.",
     better: "more",
-    shown: speed,
+    shown: rate,
   },
   cost_usd: { title: "Cost", meaning: "By the prices in the settings.", better: "less", shown: dollars },
 };

@@ -190,6 +190,16 @@ describe("a stream in flight", () => {
   });
 });
 
+it("marks the silence before a stream was cut off, and none before it is complete", () => {
+  const kinds = (isCut: boolean) => {
+    const open = new Playback(Columns.from(documentOf(burst)), 0, true, new FakeFrames());
+    open.finish(open.columns, 40_000_000, isCut);
+    return open.markers.slice(-2).map((marker) => marker.kind);
+  };
+  expect(kinds(true)).toEqual(["stall", "end"]);
+  expect(kinds(false)).not.toContain("stall");
+});
+
 it("ends at once when there is nothing to play", () => {
   const empty = new Playback(new Columns(), 0, false, frames);
   empty.play();

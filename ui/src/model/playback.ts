@@ -56,6 +56,8 @@ export class Playback {
     private readonly frames: Frames,
     /** Whether there is nothing to play: an answer that came in one piece. */
     readonly isStill = false,
+    /** Whether it was cut off before the end of the answer. */
+    private isCut = false,
   ) {
     this.state.set(isOpen ? "live" : "ended");
     this.#measure(lengthUs, isOpen);
@@ -105,8 +107,9 @@ export class Playback {
   }
 
   /** The stream ended: the same columns, or the same stream read again, are a recording that can be played. */
-  finish(columns: Columns, lengthUs: number): void {
+  finish(columns: Columns, lengthUs: number, isCut = false): void {
     this.columns = columns;
+    this.isCut = isCut;
     if (this.isLive) this.state.set("ended");
     this.#measure(lengthUs, false);
     if (this.state.get() === "ended") this.#stand(lengthUs);
@@ -195,7 +198,7 @@ export class Playback {
   #measure(lengthUs: number, isOpen: boolean): void {
     this.length.set(lengthUs);
     this.stallUs = stallLimitUs(this.columns);
-    this.markers = markersOf(this.columns, isOpen ? null : lengthUs, this.stallUs);
+    this.markers = markersOf(this.columns, isOpen ? null : lengthUs, this.stallUs, this.isCut);
     this.#markersAt = this.frames.now();
     this.#remap();
   }

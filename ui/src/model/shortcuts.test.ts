@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { caps, type Press, type Shortcut, Shortcuts } from "./shortcuts";
+import { caps, ends, type Press, type Shortcut, Shortcuts } from "./shortcuts";
 
 const press = (key: string, own: Partial<Press> = {}): Press => ({
   key,
@@ -69,5 +69,23 @@ it("says what is printed on a key", () => {
     ["+"],
     ["space"],
     ["j"],
+  ]);
+});
+
+describe("a note", () => {
+  const all = of(shortcut("ArrowLeft", "back"), { keys: "ArrowLeft +", label: "in the timeline" });
+  it("is shown, and leaves its keys to those who handle them", () => {
+    expect(all.all().map(({ label }) => label)).toEqual(["back", "in the timeline"]);
+    expect(all.of(press("ArrowLeft"))?.label).toBe("back");
+    expect(all.of(press("+"))).toBeNull();
+  });
+});
+
+it("a row of digits is said by its ends", () => {
+  expect(ends(["0", "1", "2", "3"])).toEqual(["0", "3"]);
+  expect([ends(["j", "ArrowDown"]), ends(["1", "2"]), ends(["1", "3", "5"])]).toEqual([
+    ["j", "ArrowDown"],
+    ["1", "2"],
+    ["1", "3", "5"],
   ]);
 });

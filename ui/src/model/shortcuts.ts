@@ -11,7 +11,8 @@ export interface Shortcut {
   keys: string;
   /** What it does, for the help: `next trace`. */
   label: string;
-  run(event: KeyboardEvent): void;
+  /** Without it, it is a note for the help: the part that has the focus handles these keys itself. */
+  run?(event: KeyboardEvent): void;
   /** The heading it has in the help; the page's own keys have none. */
   group?: string;
   /** Whether holding the key runs it again and again, as moving through rows does and switching something does not. */
@@ -52,8 +53,8 @@ export class Shortcuts {
     const seen = new Set<string>();
     const found: Shortcut[] = [];
     for (const scope of this.#scopes.toReversed()) {
-      const own = scope().filter((shortcut) => !alternatives(shortcut.keys).every((key) => seen.has(key)));
-      for (const shortcut of own) for (const key of alternatives(shortcut.keys)) seen.add(key);
+      const own = scope().filter(({ keys, run }) => !run || !alternatives(keys).every((key) => seen.has(key)));
+      for (const { keys, run } of own) if (run) for (const key of alternatives(keys)) seen.add(key);
       found.unshift(...own);
     }
     return found;
@@ -64,7 +65,7 @@ export class Shortcuts {
     if (press.isTaken || press.isModified) return null;
     const name = nameOf(press);
     for (const scope of this.#scopes.toReversed()) {
-      const found = scope().find((shortcut) => alternatives(shortcut.keys).includes(name));
+      const found = scope().find(({ keys, run }) => run && alternatives(keys).includes(name));
       if (found) return found.isOff || (press.isRepeat && !found.repeats) ? null : found;
     }
     return null;
@@ -77,6 +78,12 @@ export const shortcuts = new Shortcuts();
 /** The single keys of `Shortcut.keys`. */
 export function alternatives(keys: string): string[] {
   return keys.split(" ").filter((key) => key !== "");
+}
+
+/** The same, with the digits from the first to the last as two keys. */
+export function ends(keys: string[]): string[] {
+  const isRow = keys.length > 2 && keys.every((key, n) => /^\d$/.test(key) && Number(key) === Number(keys[0]) + n);
+  return isRow ? [keys[0] as string, keys.at(-1) as string] : keys;
 }
 
 const CAPS: Record<string, string> = {

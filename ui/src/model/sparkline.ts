@@ -1,5 +1,7 @@
 /** The pace of a stream in a few pixels: one bar for each of its longest gaps, in order. */
 
+import { stallLimit } from "./stall";
+
 export const BARS = 32;
 export const BAR_WIDTH = 2;
 export const BAR_STEP = 3;
@@ -9,9 +11,6 @@ export const HEIGHT = 16;
 const SHORTEST_MS = 1;
 const DECADES = 3.3;
 const LEAST = 2;
-/** A silence that a reader notices, and that is out of step with the rest of the stream. */
-const LONG_MS = 250;
-const LONG_MEDIANS = 5;
 
 export interface Bar {
   x: number;
@@ -19,12 +18,15 @@ export interface Bar {
   isLong: boolean;
 }
 
-export function barsOf(gapsMs: readonly number[]): Bar[] {
+/** The bars are stored in rough steps; `maxGapNs` is the longest gap as it was. */
+export function barsOf(gapsMs: readonly number[], maxGapNs: number | null): Bar[] {
   const gaps = gapsMs.slice(0, BARS);
-  const middle = [...gaps].sort((a, b) => a - b)[(gaps.length - 1) >> 1] ?? 0;
-  const limit = Math.max(LONG_MS, LONG_MEDIANS * middle);
+  const longestMs = maxGapNs === null ? Number.POSITIVE_INFINITY : maxGapNs / 1e6;
+  const most = Math.max(...gaps);
+  const limitMs = stallLimit(gaps.map((gap) => gap * 1e3)) / 1e3;
   return gaps.map((gap, n) => {
-    const isLong = gap >= limit;
+    const exact = gap === most && maxGapNs !== null ? longestMs : Math.min(gap, longestMs);
+    const isLong = exact > limitMs;
     const share = Math.log10(Math.max(gap, SHORTEST_MS) / SHORTEST_MS) / DECADES;
     // What is long stands out by its height too: the even bars stay in the lower part.
     const height = isLong ? HEIGHT * (0.75 + share / 4) : Math.min(0.7, 0.7 * share) * HEIGHT;

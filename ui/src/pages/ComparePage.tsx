@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "react";
 import { useNavigate, useSearchParams } from "react-router";
-import { ApiError, api } from "../api/client";
+import { ApiError, api, asApiError } from "../api/client";
 import type { Row } from "../api/types";
 import { shortId } from "../model/format";
 import { Comparison } from "../parts/compare/Comparison";
@@ -54,8 +54,7 @@ function Choice({ known, side }: { known: string; side: "a" | "b" }) {
     api.trace(known, stop.signal).then(
       (found) => setTrace(found.trace),
       (failure: unknown) => {
-        if (!stop.signal.aborted)
-          setTrace(failure instanceof ApiError ? failure : new ApiError(0, "", String(failure)));
+        if (!stop.signal.aborted) setTrace(asApiError(failure));
       },
     );
     return () => stop.abort();

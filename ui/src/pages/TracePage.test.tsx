@@ -2,10 +2,11 @@ import type { ServerResponse } from "node:http";
 import { act, cleanup, configure, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
 import { createMemoryRouter, RouterProvider } from "react-router";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import type { TimelineDocument } from "../api/types";
+import type { Row, TimelineDocument } from "../api/types";
 import { stubBrowser } from "../fixtures/browser";
 import { answerJson, event, openStream, serve } from "../fixtures/server";
 import { documentOf, prose, traceOf } from "../fixtures/timeline";
+import { shortcuts } from "../model/shortcuts";
 import TracePage from "./TracePage";
 
 // A busy machine is slow, and that is no fault of the page.
@@ -28,11 +29,15 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
+/** Whether it answered in place of the server. */
+type Fault = (path: string, response: ServerResponse) => boolean;
+
 /** The page over a server that has this trace, and nothing else. */
-async function open(document: () => TimelineDocument, query = "") {
+async function open(document: () => TimelineDocument, query = "", fault: Fault = () => false) {
   const streams: ServerResponse[] = [];
   await serve((_, response, url) => {
     const found = document();
+    if (fault(url.pathname, response)) return;
     const of = `/api/traces/${found.trace.id}`;
     if (url.pathname === of) return answerJson(response, traceOf(found));
     if (url.pathname === `${of}/timeline`) return answerJson(response, found);
@@ -161,4 +166,164 @@ it("grows with a stream in flight, and plays it when it ended, on the same page"
   expect(flow.isConnected && player.isConnected).toBe(true);
   act(() => press("Home"));
   expect(flow.dataset.shownCharacters).toBe("0");
+});
+
+const busy = (response: ServerResponse) =>
+  answerJson(response, { error: { message: "too much at once", hint: null, code: "busy" } }, 503);
+
+/** A stream of which nothing has come. */
+function opened(changes: Partial<Row> = {}): TimelineDocument {
+  const timestamp = new Date(Date.now() - 3_000).toISOString();
+  return documentOf([], { outcome: "open", duration_ns: null, timestamp, ...changes });
+}
+
+it("reads the end of a stream until it has it, and says so meanwhile", async () => {
+  const whole = prose();
+  let isOver = false;
+  let refused = 0;
+  const page = await open(
+    () => (isOver ? whole : opened()),
+    "",
+    (path, response) => {
+      if (!isOver || !path.endsWith("/timeline") || refused === 2) return false;
+      refused += 1;
+      busy(response);
+      return true;
+    },
+  );
+  const player = await page.player();
+  await waitFor(() => expect(page.streams.length).toBe(1));
+
+  isOver = true;
+  page.streams[0]?.write(event("end", whole.trace));
+
+  const banner = await screen.findByRole("alert");
+  expect(banner.textContent).toContain("too much at once");
+  await waitFor(() => expect(player.dataset.playerState).toBe("ended"));
+  expect(refused).toBe(2);
+  expect(player.isConnected).toBe(true);
+  expect(screen.queryByRole("alert")).toBe(null);
+});
+
+it("reads again at once when that is asked for, and keeps what it shows", async () => {
+  const whole = prose();
+  let isOver = false;
+  let isBusy = true;
+  const page = await open(
+    () => (isOver ? whole : opened()),
+    "",
+    (path, response) => {
+      if (!isOver || !isBusy || !path.endsWith("/timeline")) return false;
+      busy(response);
+      return true;
+    },
+  );
+  const player = await page.player();
+  await waitFor(() => expect(page.streams.length).toBe(1));
+  isOver = true;
+  page.streams[0]?.write(event("end", whole.trace));
+  const banner = await screen.findByRole("alert");
+  isBusy = false;
+  fireEvent.click(within(banner).getByRole("button", { name: "Try again" }));
+  expect(player.isConnected).toBe(true);
+  await waitFor(() => expect(player.dataset.playerState).toBe("ended"));
+  expect(player.isConnected).toBe(true);
+});
+
+it("shows the head of an answer that came after the page was opened", async () => {
+  let hasHead = false;
+  const now = () => opened({ http_status: hasHead ? 200 : null });
+  let asked = 0;
+  const page = await open(now, "?tab=headers", (path, response) => {
+    if (path !== `/api/traces/${now().trace.id}`) return false;
+    asked += 1;
+    answerJson(response, { ...traceOf(now()), ...(hasHead ? {} : { response: { headers: [] } }) });
+    return true;
+  });
+  await page.player();
+  await screen.findByText("No answer yet.");
+  await waitFor(() => expect(page.streams.length).toBe(1));
+  hasHead = true;
+  page.streams[0]?.write(event("trace", now().trace, "1.1"));
+  await screen.findByText("text/event-stream");
+  page.streams[0]?.write(event("trace", { ...now().trace, model: "another" }, "1.1"));
+  await screen.findByText(/another/);
+  expect(asked).toBe(2);
+});
+
+it("says how long a stream has been running of which nothing has come, on an empty rail", async () => {
+  const page = await open(() => opened());
+  const player = await page.player();
+  await waitFor(() => expect(player.querySelector(".player-where")?.textContent).toMatch(/^[3-9]\.\d\d s$/));
+  expect(player.querySelector<HTMLElement>(".seek-played")?.style.transform).toBe("scaleX(0)");
+});
+
+it("says how much of the recording is behind, in percent", async () => {
+  const whole = prose();
+  const page = await open(() => whole, "?t=1");
+  const part = Math.round(1e11 / (whole.trace.duration_ns as number));
+  expect(within(await page.player()).getByText(`${part} %`)).toBeTruthy();
+  act(() => press("Home"));
+  expect(within(await page.player()).getByText("0 %")).toBeTruthy();
+});
+
+it("reads a trace that could not be reached as soon as the server is back", async () => {
+  let isGone = true;
+  const page = await open(
+    () => prose(),
+    "",
+    (path, response) => {
+      if (isGone) response.destroy();
+      else if (path === "/api/status") answerJson(response, { open: 0 });
+      return isGone || path === "/api/status";
+    },
+  );
+  await screen.findByText("The trace could not be read");
+  isGone = false;
+  // The next time the gateway is asked; a page that is looked at again asks at once.
+  document.dispatchEvent(new Event("visibilitychange"));
+  expect((await page.player()).dataset.playerState).toBe("ended");
+});
+
+it("tells the help the keys that the timeline has while it has the focus", async () => {
+  const page = await open(() => prose());
+  await page.player();
+  const notes = shortcuts.all().filter((shortcut) => shortcut.group?.startsWith("Timeline"));
+  expect(notes.flatMap((note) => note.keys.split(" "))).toEqual(["+", "-", "ArrowLeft", "ArrowRight", "Escape"]);
+  expect(notes.some((note) => note.run)).toBe(false);
+});
+
+it("reads a stream again one at a time, and the newest reading is what stays", async () => {
+  const whole = prose();
+  const none = opened();
+  let isOver = false;
+  let isFollowed = false;
+  const held: (() => void)[] = [];
+  const page = await open(
+    () => (isOver ? whole : none),
+    "",
+    (path, response) => {
+      if (!path.endsWith("/timeline") || !isFollowed) return false;
+      const found = isOver ? whole : none;
+      held.push(() => answerJson(response, found));
+      return true;
+    },
+  );
+  const player = await page.player();
+  await waitFor(() => expect(page.streams.length).toBe(1));
+  isFollowed = true;
+  const later = { reads: whole.reads, events: whole.events, names: [], first_read: 9, first_event: 9 };
+  page.streams[0]?.write(event("events", later, "99.99"));
+  await waitFor(() => expect(held.length).toBe(1));
+  page.streams[0]?.write(event("events", later, "99.99"));
+  page.streams[0]?.write(event("trace", { ...none.trace, model: "another" }, "99.99"));
+  await screen.findByText(/another/);
+  expect(held.length).toBe(1);
+  isOver = true;
+  page.streams[0]?.write(event("end", whole.trace));
+  held[0]?.();
+  await waitFor(() => expect(held.length).toBe(2));
+  expect(player.dataset.playerState).toBe("live");
+  held[1]?.();
+  await waitFor(() => expect(player.dataset.playerState).toBe("ended"));
 });

@@ -22,7 +22,16 @@ export default function TracePage() {
       <TraceHeader trace={trace} note={isWaiting ? "The connection was lost. Trying again…" : null} />
       {timeline && playback ? (
         <>
-          {error && <p className="trace-banner">{wordsOf(error)}</p>}
+          {error && (
+            <p className="trace-banner" role="alert">
+              {wordsOf(error)}
+              {error.status !== 404 && (
+                <button type="button" className="button" onClick={again}>
+                  Try again
+                </button>
+              )}
+            </p>
+          )}
           <TraceView key={trace.trace.id} trace={trace} timeline={timeline} playback={playback} />
         </>
       ) : error ? (

@@ -27,7 +27,10 @@ afterEach(() => {
 const traces = (...numbers: number[]) => numbers.map((n) => row({ id: idOf(n), prompt: `prompt ${n}` }));
 
 /** The page over a server whose list is `answer` of the filter. */
-async function open(answer: (filter: string) => { rows?: Row[]; unindexed?: number; error?: object }, at = "/") {
+async function open(
+  answer: (filter: string, cursor: string) => { rows?: Row[]; next?: string; unindexed?: number; error?: object },
+  at = "/",
+) {
   const streams: ServerResponse[] = [];
   await serve((_, response, url) => {
     if (url.pathname === "/api/status") return answerJson(response, STATUS);
@@ -35,9 +38,10 @@ async function open(answer: (filter: string) => { rows?: Row[]; unindexed?: numb
       openStream(response);
       return void streams.push(response);
     }
-    const { rows = [], unindexed = 0, error } = answer(url.searchParams.get("filter") ?? "");
+    const asked = (name: string) => url.searchParams.get(name) ?? "";
+    const { rows = [], next = null, unindexed = 0, error } = answer(asked("filter"), asked("cursor"));
     if (error) return answerJson(response, { error }, 400);
-    answerJson(response, { traces: rows, next_cursor: null, live_id: "1", unindexed });
+    answerJson(response, { traces: rows, next_cursor: next, live_id: "1", unindexed });
   });
   const place = new Place();
   const router = createMemoryRouter(
@@ -136,6 +140,16 @@ describe("the keys", () => {
     expect(router.state.location.pathname).toBe(`/traces/${idOf(2)}`);
   });
 
+  it("bring the focus to the list, unless something was chosen", async () => {
+    await open(() => ({ rows: traces(2, 1) }));
+    await until("prompt 2", "prompt 1");
+    press("j");
+    expect(document.activeElement).toBe(screen.getByRole("grid"));
+    screen.getByRole("button", { name: "streams" }).focus();
+    press("j");
+    expect(document.activeElement?.textContent).toBe("streams");
+  });
+
   it("mark two to compare; a third takes the place of the first", async () => {
     const { router } = await open(() => ({ rows: traces(3, 2, 1) }));
     await until("prompt 3", "prompt 2", "prompt 1");
@@ -209,6 +223,42 @@ describe("the filter", () => {
     expect(shown()).toEqual(["prompt 1"]);
   });
 
+  it("is given to the server without the spaces around it, which stay in the box", async () => {
+    const { router } = await open(answer);
+    await until("prompt 2", "prompt 1");
+    type("one ");
+    await until("prompt 1");
+    expect([router.state.location.search, box().value]).toEqual(["?filter=one", "one "]);
+  });
+
+  it("says that it is wrong where there is nothing to keep, and how to be rid of it", async () => {
+    const error = {
+      message: "there is no key modle",
+      hint: "did you mean model?",
+      code: "bad_filter",
+      start: 0,
+      end: 5,
+    };
+    await open((filter) => (filter ? { error } : { rows: traces(1) }), "/?filter=modle:x");
+    await screen.findByText("This filter cannot be read");
+    fireEvent.click(screen.getAllByRole("button", { name: "Clear the filter" })[1] as HTMLElement);
+    await until("prompt 1");
+  });
+
+  it("says that it searches, not that nothing fits, until the last page was read", async () => {
+    const error = { message: "the library is being packed", code: "x" };
+    let isBroken = true;
+    await open(
+      (_, cursor) => (cursor === "" ? { next: "b" } : isBroken ? { error } : { rows: traces(1) }),
+      "/?filter=x",
+    );
+    await screen.findByText("the library is being packed");
+    expect(screen.queryByText("No trace fits this filter")).toBeNull();
+    isBroken = false;
+    fireEvent.click(screen.getByRole("button", { name: "Try again" }));
+    await until("prompt 1");
+  });
+
   it("has words on buttons", async () => {
     const { router } = await open(answer);
     const button = await screen.findByRole("button", { name: "streams" });
@@ -233,4 +283,13 @@ it("says in an empty library how to record the first trace", async () => {
   await screen.findByText("Nothing is recorded yet");
   const curl = await screen.findByText(/curl -N http:\/\/127\.0\.0\.1:8080\/v1\/chat\/completions/);
   await waitFor(() => expect(curl.textContent).toContain('"model":"SmolLM2-135M"'));
+});
+
+it.each([
+  ["is a column when one is known", 0.02, true],
+  ["is none when nobody set prices", null, false],
+])("a cost %s", async (_, cost_usd, isShown) => {
+  await open(() => ({ rows: [row({ id: idOf(2), cost_usd: null }), row({ id: idOf(1), cost_usd })] }));
+  const grid = await screen.findByRole("grid");
+  expect(grid.classList.contains("has-cost")).toBe(isShown);
 });

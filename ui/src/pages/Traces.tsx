@@ -1,18 +1,16 @@
 /** The list of traces: filtered, live, worked with the keyboard. */
 
-import { useCallback, useEffect, useMemo, useRef } from "react";
+import { useCallback, useMemo, useRef } from "react";
 import { useNavigate, useSearchParams } from "react-router";
 import { asksText, hasWord, type Known, normal, toggled } from "../model/filter";
 import { count } from "../model/format";
 import type { Shortcut } from "../model/shortcuts";
-import { rememberList } from "../parts/BackToTraces";
 import { Banner } from "../parts/Banner";
 import { FilterBox } from "../parts/FilterBox";
-import { FirstSteps } from "../parts/FirstSteps";
 import { Hint } from "../parts/Hint";
-import { Notice } from "../parts/Notice";
+import { NoTraces } from "../parts/NoTraces";
 import { useGateway } from "../parts/Standing";
-import { TraceHead, TraceSkeleton, TraceTable, type TraceTableHandle } from "../parts/TraceTable";
+import { TraceTable, type TraceTableHandle } from "../parts/TraceTable";
 import { useShortcuts } from "../parts/useShortcuts";
 import { useTitle } from "../parts/useTitle";
 import { type Place, type TraceList, useTraceList } from "../parts/useTraceList";
@@ -26,8 +24,7 @@ const CHIPS = [
 
 export function Traces({ place }: { place?: Place }) {
   const [params, setParams] = useSearchParams();
-  const filter = params.get("filter") ?? "";
-  useEffect(() => rememberList(filter ? `?${new URLSearchParams({ filter })}` : ""), [filter]);
+  const filter = (params.get("filter") ?? "").trim();
   const traces = useTraceList(filter, place);
   const { list, error, marks, isFollowing } = traces;
   const table = useRef<TraceTableHandle>(null);
@@ -40,8 +37,8 @@ export function Traces({ place }: { place?: Place }) {
   const isTyping = useRef(false);
   const setFilter = useCallback(
     (text: string, isDone: boolean) => {
-      const wanted = text.trim() === "" ? {} : { filter: text };
-      setParams(wanted, { replace: isTyping.current });
+      const wanted = text.trim();
+      setParams(wanted === "" ? {} : { filter: wanted }, { replace: isTyping.current });
       isTyping.current = !isDone;
       table.current?.toTop();
     },
@@ -114,7 +111,7 @@ export function Traces({ place }: { place?: Place }) {
       </div>
       <section className="traces" aria-label="Traces">
         {isEmpty ? (
-          <Nothing traces={traces} filter={filter} onClear={() => setFilter("", true)} />
+          <NoTraces traces={traces} filter={filter} onClear={() => setFilter("", true)} />
         ) : (
           <TraceTable
             ref={table}
@@ -137,49 +134,6 @@ export function Traces({ place }: { place?: Place }) {
         <Trouble traces={traces} isWrongFilter={isWrongFilter} isEmpty={isEmpty} />
       </section>
     </>
-  );
-}
-
-/** What is in the place of the rows when there are none. */
-function Nothing({ traces, filter, onClear }: { traces: TraceList; filter: string; onClear: () => void }) {
-  const { error, isLoading, list } = traces;
-  if (traces.filter === null && error && error.code !== "bad_filter") {
-    return (
-      <Notice title={error.isUnreachable ? "Tailrace does not answer" : error.message} isError>
-        {error.hint && (
-          <p>
-            <Hint text={error.hint} />
-          </p>
-        )}
-        <p>What was recorded is kept. This page goes on by itself as soon as there is an answer.</p>
-        <button type="button" className="button" onClick={() => traces.feed.show(filter)}>
-          Try now
-        </button>
-      </Notice>
-    );
-  }
-  if (traces.filter === null || (isLoading && traces.filter !== filter)) {
-    return (
-      <div className="traces-scroll" role="status" aria-label="The traces are being loaded">
-        <TraceHead />
-        {error === null && <TraceSkeleton lines={18} />}
-      </div>
-    );
-  }
-  if (traces.filter.trim() === "") return <FirstSteps />;
-  return (
-    <Notice title="No trace fits this filter">
-      <p>
-        <code>{traces.filter}</code>
-      </p>
-      {list.unindexed > 0 && asksText(traces.filter) && (
-        <p>{count(list.unindexed)} traces are still being indexed, so their text is not searched yet.</p>
-      )}
-      <p>A new trace that fits appears here by itself.</p>
-      <button type="button" className="button" onClick={onClear}>
-        Clear the filter
-      </button>
-    </Notice>
   );
 }
 
@@ -249,6 +203,9 @@ function useTraceKeys(traces: TraceList, table: { current: TraceTableHandle | nu
     if (row === undefined) return;
     traces.select(row.id);
     table.current?.reveal(at);
+    // The grid says which row is meant, to whom it has the focus; a part that was chosen keeps it.
+    const { activeElement } = document;
+    if (activeElement === document.body || activeElement?.id === "content") table.current?.focus();
   };
   const step = (by: number) => {
     const at = traces.selectedIndex;

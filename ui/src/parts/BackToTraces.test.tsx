@@ -1,10 +1,11 @@
 import { fireEvent, render, screen } from "@testing-library/react";
 import { createMemoryRouter, RouterProvider } from "react-router";
 import { expect, test } from "vitest";
-import { BackToTraces, rememberList } from "./BackToTraces";
+import { BackToTraces } from "./BackToTraces";
+import { lastPlace } from "./useTraceList";
 
 test("u leads back to the list with the filter that it had", async () => {
-  rememberList("?filter=model%3Asmol");
+  lastPlace.filter = "model:smol";
   const router = createMemoryRouter(
     [
       { path: "/", element: <p>the list</p> },

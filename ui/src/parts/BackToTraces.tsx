@@ -2,17 +2,12 @@
 
 import { Link, useNavigate } from "react-router";
 import { useShortcuts } from "./useShortcuts";
+import { pathOfList } from "./useTraceList";
 import "./BackToTraces.css";
-
-let list = "/";
-
-/** The list says where it is. */
-export function rememberList(search: string): void {
-  list = `/${search}`;
-}
 
 export function BackToTraces() {
   const navigate = useNavigate();
+  const list = pathOfList();
   useShortcuts([{ keys: "u", label: "back to the list", run: () => navigate(list) }]);
   return (
     <Link className="back-to-traces" to={list} title="Back to the list (u)">

@@ -4,8 +4,9 @@
 
 import { type KeyboardEvent, memo, useCallback, useMemo, useRef, useState } from "react";
 import { KINDS } from "../api/types";
-import { type Columns, HEARTBEAT } from "../model/columns";
+import type { Columns } from "../model/columns";
 import { bytes, count, span } from "../model/format";
+import { isStall } from "../model/markers";
 import type { Playback } from "../model/playback";
 import { eventOf, ROW_PX, rowOf, rowsOf } from "../model/rows";
 import { EventData } from "./EventData";
@@ -36,7 +37,7 @@ export function ChunkTable({ playback, id }: { playback: Playback; id: string })
   const size = rows?.length ?? columns.events;
   const chosen = selected >= 0 ? selected : current;
   const chosenRow = rowOf(rows, chosen);
-  const [first, last] = useSight(playback, scroller, rows, chosenRow, size);
+  const [first, last] = useSight(playback, scroller, rows, chosenRow, size, opened >= 0);
 
   const select = useCallback((event: number) => playback.select(event), [playback]);
   const point = useCallback((event: number) => playback.hovered.set(event), [playback]);
@@ -100,7 +101,7 @@ export function ChunkTable({ playback, id }: { playback: Playback; id: string })
                 row={row}
                 isChosen={event === chosen}
                 isHovered={event === hovered}
-                isStall={columns.kind[event] !== HEARTBEAT && columns.gapOf(event) > playback.stallUs}
+                isStall={isStall(columns, event, playback.stallUs)}
                 onSelect={select}
                 onPoint={point}
               />
@@ -151,7 +152,7 @@ const EventRow = memo(function EventRow(props: {
       </span>
       <span role="gridcell" className="chunks-event" title={isOwn ? `${kind}, written by Tailrace` : kind}>
         <i className={`kind ${kind}${isOwn ? " own" : ""}`} />
-        {columns.nameOf(event)}
+        <span className="chunks-name">{columns.nameOf(event)}</span>
         <span className="visually-hidden"> {kind}</span>
       </span>
       <span role="gridcell" className="chunks-delta mono" dir="auto">

@@ -73,7 +73,7 @@ it("suggests keys, then their values, and takes the chosen one", () => {
   press("Tab");
   expect(input().value).toBe("model:SmolLM2-135M ");
   wait();
-  expect(onChange.mock.calls).toEqual([["model:SmolLM2-135M ", false]]);
+  expect(onChange.mock.calls).toEqual([["model:SmolLM2-135M", false]]);
 });
 
 it("goes round through the suggestions and back to what was typed", () => {

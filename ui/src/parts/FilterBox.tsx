@@ -65,8 +65,10 @@ export function FilterBox({ ref, value, onChange, onLeave, error, known, note }:
   }, [value]);
   useEffect(() => () => clearTimeout(timer.current), []);
 
-  const give = (wanted: string, isDone: boolean) => {
+  const give = (typed: string, isDone: boolean) => {
     clearTimeout(timer.current);
+    // The space before the next word is in the box, but in no address.
+    const wanted = typed.trim();
     if (!isDone && normal(wanted) === normal(given.current)) return;
     given.current = wanted;
     onChange(wanted, isDone);
@@ -88,9 +90,10 @@ export function FilterBox({ ref, value, onChange, onLeave, error, known, note }:
 
   const options = isOpen ? suggestions(text, caret, known) : [];
   const isListed = options.length > 0;
-  const isCurrent = text === value;
+  const isCurrent = text.trim() === value;
   const wrong = error && isCurrent ? error : null;
-  const span = wrong?.span ? unitsOf(text, wrong.span) : null;
+  const indent = text.length - text.trimStart().length;
+  const span = wrong?.span ? movedBy(indent, unitsOf(value, wrong.span)) : null;
 
   const onKeyDown = (event: KeyboardEvent) => {
     const option = options[chosen];
@@ -205,4 +208,9 @@ export function FilterBox({ ref, value, onChange, onLeave, error, known, note }:
       </div>
     </search>
   );
+}
+
+/** A part of the text, where the text begins later. */
+function movedBy(units: number, [start, end]: [number, number]): [number, number] {
+  return [start + units, end + units];
 }

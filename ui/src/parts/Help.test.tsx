@@ -19,6 +19,7 @@ const run = vi.fn();
 function Page() {
   useShortcuts([
     { keys: "j ArrowDown", label: "next trace", run },
+    { keys: "0 1 2 3", label: "to a part", run },
     { keys: "Shift+ArrowLeft", label: "far back", group: "Player", run },
   ]);
   return <Help />;
@@ -34,6 +35,7 @@ it("shows every key that works here, by its group, with what is printed on it", 
     "Everywhere",
   ]);
   expect(within(dialog).getByText("next trace").previousElementSibling?.textContent).toBe("j or ↓");
+  expect(within(dialog).getByText("to a part").previousElementSibling?.textContent).toBe("0 … 3");
   expect(within(dialog).getByText("far back").previousElementSibling?.textContent).toBe("Shift←");
 });
 

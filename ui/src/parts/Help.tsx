@@ -1,7 +1,7 @@
 /** All keys of the page at hand, from the same list that runs them. `?` opens it. */
 
 import { useEffect, useRef, useState } from "react";
-import { alternatives, caps, type Shortcut, shortcuts } from "../model/shortcuts";
+import { alternatives, caps, ends, type Shortcut, shortcuts } from "../model/shortcuts";
 import { Icon } from "./Icon";
 import { useShortcuts } from "./useShortcuts";
 import "./Help.css";
@@ -61,9 +61,11 @@ function HelpDialog({ onClose }: { onClose: () => void }) {
 
 /** The keys of a shortcut as they are printed: `j` or `↓`. */
 function Keys({ keys }: { keys: string }) {
-  return alternatives(keys).map((key, n) => (
+  const all = alternatives(keys);
+  const shown = ends(all);
+  return shown.map((key, n) => (
     <span key={key}>
-      {n > 0 && <i> or </i>}
+      {n > 0 && <i> {shown.length < all.length ? "…" : "or"} </i>}
       {caps(key).map((cap) => (
         <kbd key={cap}>{cap}</kbd>
       ))}

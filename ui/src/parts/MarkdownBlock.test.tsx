@@ -14,6 +14,9 @@ const SOURCES = {
   "a nested list with code": "1. one\n\n   ```js\n   const a = 1;\n   const b = 2;\n   ```\n\n2. two",
   "an address by itself": "see https://example.org/a?b=c and <https://example.org>, then go on",
   "a table": "| a | b |\n| - | - |\n| `c` | **d** |",
+  "a reference to a note": "said[^1] so[^2].",
+  "a note": "[^1]: The *note* goes on.",
+  "a reference and its note": "said[^1] so.\n\n[^1]: The note.\n\n    More of it.",
   html: "before <b>bold</b> after\n\n<div>block</div>",
 };
 
@@ -56,12 +59,24 @@ it("shows HTML as text and runs nothing", () => {
 
 it("opens links elsewhere without saying where from, and makes no link of a script", () => {
   const { container } = render(<MarkdownBlock source="[a](https://e.org) [b](javascript:x)" definitions="" />);
-  const [safe, unsafe] = [...container.querySelectorAll("a")];
-  expect(safe?.rel).toContain("noreferrer");
-  expect(unsafe?.getAttribute("href") ?? "").not.toContain("javascript");
+  const links = [...container.querySelectorAll("a")];
+  expect(links.map((link) => link.getAttribute("href"))).toEqual(["https://e.org"]);
+  expect(links[0]?.rel).toContain("noreferrer");
+  expect(container.textContent).toBe("a b");
 });
 
 it("finds the definition of a link in another block", () => {
   const { container } = render(<MarkdownBlock source="see [a]" definitions="[a]: https://example.org" />);
   expect(container.querySelector("a")?.href).toBe("https://example.org/");
+});
+
+it.each([
+  ["said[^1] so.", "said1 so."],
+  ["[^1]: The note.", "1 The note."],
+  ["said[^1] so.\n\n[^1]: The note.", "said1 so.\n1 The note."],
+])("shows footnotes where they stand: %s", (source, drawn) => {
+  const { container } = render(<MarkdownBlock source={source} definitions="" />);
+  expect(container.textContent).toBe(drawn);
+  expect(container.querySelector("sup")?.textContent).toBe("1");
+  expect(container.querySelector("a, h2")).toBe(null);
 });

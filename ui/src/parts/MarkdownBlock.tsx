@@ -4,15 +4,22 @@ import { type ComponentProps, memo } from "react";
 import Markdown, { type Components, type ExtraProps } from "react-markdown";
 import remarkGfm from "remark-gfm";
 import { markLeaves, type TreeNode } from "../model/leaves";
+import { type NoteNode, plainNotes } from "../model/notes";
 
 function leaves() {
   return (tree: unknown, file: { value: unknown }) => markLeaves(tree as TreeNode, String(file.value));
 }
 
-const REMARK = [remarkGfm];
+function notes() {
+  return (tree: unknown) => plainNotes(tree as NoteNode);
+}
+
+const REMARK = [remarkGfm, notes];
 const REHYPE = [leaves];
 
 function Anchor({ node: _, children, ...props }: ComponentProps<"a"> & ExtraProps) {
+  // What was no safe address is text.
+  if (!props.href) return <span>{children}</span>;
   return (
     <a {...props} target="_blank" rel="noreferrer noopener">
       {children}

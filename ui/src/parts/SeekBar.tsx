@@ -60,9 +60,10 @@ export function SeekBar({ playback }: { playback: Playback }) {
       {playback.markers
         .filter((marker) => marker.kind !== "end")
         .slice(0, 200)
-        .map((marker) => (
+        .map((marker, index) => (
           <i
-            key={`${marker.kind}-${marker.timeUs}`}
+            // biome-ignore lint/suspicious/noArrayIndexKey: two may have one kind and one moment
+            key={index}
             className={`seek-marker ${marker.kind}`}
             title={`${marker.label}, ${span(marker.timeUs * 1000)}`}
             style={{ left: `${(playback.toPlayed(marker.timeUs) / (playback.playedLengthUs || 1)) * 100}%` }}
@@ -76,7 +77,9 @@ export function SeekBar({ playback }: { playback: Playback }) {
 }
 
 export function partOf(playback: Playback): number {
-  return playback.playedLengthUs === 0 ? 1 : playback.playedUs / playback.playedLengthUs;
+  // Of a stream in flight of which nothing has come, nothing is behind.
+  if (playback.playedLengthUs === 0) return playback.isLive ? 0 : 1;
+  return playback.playedUs / playback.playedLengthUs;
 }
 
 function dragging(rail: HTMLElement, playback: Playback): () => void {

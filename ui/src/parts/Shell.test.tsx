@@ -52,6 +52,23 @@ it("takes the number of open streams from a live feed as soon as that knows it",
   await waitFor(() => expect(screen.getByTitle(/being recorded/).textContent).toBe("1 stream open"));
 });
 
+it("does not take an older number for a newer one", async () => {
+  await shell({});
+  let answer = () => {};
+  vi.stubGlobal(
+    "fetch",
+    () =>
+      new Promise((resolve) => {
+        answer = () => resolve(Response.json({ ...STATUS, open: 9 }));
+      }),
+  );
+  const refreshed = gateway.refresh();
+  gateway.sayOpen(1);
+  answer();
+  await refreshed;
+  await waitFor(() => expect(screen.getByTitle(/being recorded/).textContent).toBe("1 stream open"));
+});
+
 const upstreams = (...states: Status["upstreams"][number]["state"][]): Partial<Status> => ({
   upstreams: states.map((state, n) => ({ name: `u${n}`, state, note: null, models: state === "ok" ? ["m"] : [] })),
 });

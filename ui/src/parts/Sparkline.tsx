@@ -6,7 +6,7 @@ import "./Sparkline.css";
 /** The gaps of a stream as bars; a stall is coloured and taller. */
 export const Sparkline = memo(function Sparkline({ gapsMs, maxGapNs }: { gapsMs: number[]; maxGapNs: number | null }) {
   if (gapsMs.length === 0) return null;
-  const bars = barsOf(gapsMs);
+  const bars = barsOf(gapsMs, maxGapNs);
   const width = BARS * BAR_STEP - 1;
   return (
     <svg

@@ -7,7 +7,15 @@ import { endingOf } from "../model/outcome";
 import type { Playback } from "../model/playback";
 import { onKeys } from "./keys";
 import { TimelineView } from "./timelineView";
+import { useShortcuts } from "./useShortcuts";
 import "./Timeline.css";
+
+/** For the help; the timeline has them itself, while it has the focus. */
+const NOTES = [
+  { keys: "+ -", label: "zoom in, zoom out", group: "Timeline, where it has the focus" },
+  { keys: "ArrowLeft ArrowRight", label: "move, when zoomed", group: "Timeline, where it has the focus" },
+  { keys: "Escape", label: "show all", group: "Timeline, where it has the focus" },
+];
 
 export function Timeline({ playback, row, timeline }: { playback: Playback; row: Row; timeline: TimelineDocument }) {
   const root = useRef<HTMLElement>(null);
@@ -16,6 +24,7 @@ export function Timeline({ playback, row, timeline }: { playback: Playback; row:
   const tip = useRef<HTMLDivElement>(null);
   const view = useRef<TimelineView | null>(null);
   const [isZoomed, setZoomed] = useState(false);
+  useShortcuts(NOTES);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: newer facts go to the view that is there, below
   useLayoutEffect(() => {

@@ -5,6 +5,7 @@ import { withDialogs } from "../fixtures/dialogs";
 import { idOf, row } from "../fixtures/rows";
 import { answerJson, serve } from "../fixtures/server";
 import { TraceActions } from "./TraceActions";
+import { lastPlace } from "./useTraceList";
 
 withDialogs();
 afterEach(() => {
@@ -87,6 +88,7 @@ describe("deleting", () => {
       asked.push(`${request.method} ${request.url}`);
       response.writeHead(204).end();
     });
+    lastPlace.filter = "model:smol";
     const router = shown();
     ask();
     expect(screen.getByRole("dialog", { name: "Delete this trace?" })).toBeTruthy();
@@ -94,6 +96,7 @@ describe("deleting", () => {
     expect(asked).toEqual([]);
     confirm();
     await waitFor(() => expect(router.state.location.pathname).toBe("/"));
+    expect([router.state.location.search, router.state.historyAction]).toEqual(["?filter=model%3Asmol", "REPLACE"]);
     expect(asked).toEqual([`DELETE /api/traces/${idOf(1)}`]);
   });
 

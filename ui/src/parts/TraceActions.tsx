@@ -8,6 +8,7 @@ import { shortId } from "../model/format";
 import { ConfirmDialog } from "./ConfirmDialog";
 import { Menu, type MenuItem } from "./Menu";
 import { useCopy } from "./useCopy";
+import { pathOfList } from "./useTraceList";
 import "./TraceActions.css";
 
 const COPIES = [
@@ -58,7 +59,14 @@ export function TraceActions({ trace }: { trace: Trace }) {
       >
         Delete
       </button>
-      {isAsking && <Delete trace={trace} onClose={() => setAsking(false)} onDone={() => navigate("/")} />}
+      {isAsking && (
+        <Delete
+          trace={trace}
+          onClose={() => setAsking(false)}
+          // In its own place in the history: back does not lead to what is gone.
+          onDone={() => navigate(pathOfList(), { replace: true })}
+        />
+      )}
       <span className={isError ? "copy-said is-error" : "copy-said"} role="status">
         {said}
       </span>

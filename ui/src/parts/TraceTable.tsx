@@ -8,7 +8,7 @@
  */
 
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type PointerEvent, type Ref, useEffect, useImperativeHandle, useLayoutEffect, useRef } from "react";
+import { type PointerEvent, type Ref, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef } from "react";
 import { count } from "../model/format";
 import type { List } from "../model/list";
 import { indexOf } from "../model/list";
@@ -76,6 +76,7 @@ export interface TraceTableProps {
 export function TraceTable(props: TraceTableProps) {
   const { list, isBusy, isHeld, selected, marks, startPx, onMark, onScrolled, onNew, onOlder, olderTrouble } = props;
   const { rows, nextCursor } = list;
+  const hasCost = useMemo(() => rows.some((row) => row.cost_usd !== null), [rows]);
   const scroller = useRef<HTMLDivElement>(null);
   const isNarrow = useMedia("(max-width: 639px)");
   const rowPx = isNarrow ? NARROW_ROW_PX : ROW_PX;
@@ -135,7 +136,7 @@ export function TraceTable(props: TraceTableProps) {
   // biome-ignore lint/correctness/useExhaustiveDependencies: after each page it may still be near the end
   useEffect(() => {
     if (isNearEnd) onOlder();
-  }, [isNearEnd, rows.length, onOlder]);
+  }, [isNearEnd, rows.length, nextCursor, onOlder]);
 
   const onScroll = () => {
     const topPx = scroller.current?.scrollTop ?? 0;
@@ -148,7 +149,7 @@ export function TraceTable(props: TraceTableProps) {
   return (
     <div
       ref={scroller}
-      className="traces-scroll"
+      className={hasCost ? "traces-scroll has-cost" : "traces-scroll"}
       role="grid"
       tabIndex={0}
       aria-label="Traces, newest first"

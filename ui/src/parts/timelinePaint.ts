@@ -10,6 +10,7 @@ import { ticks, toX, type Window } from "../model/geometry";
 import type { Marker } from "../model/markers";
 import { curveOf, marksOf, OWN, PART } from "../model/marks";
 import type { Palette } from "./palette";
+import { waitParts } from "./timelineTip";
 
 export const HEIGHT = 132;
 export const LANE = { top: 24, bottom: 54 };
@@ -97,9 +98,17 @@ function paintWait(context: CanvasRenderingContext2D, scene: Scene, x: (us: numb
   const headUs = Math.min(scene.headUs ?? 0, firstUs);
   hatch(context, x(0), x(headUs), palette.faint, 4);
   hatch(context, x(headUs), x(firstUs), palette.faint, 7);
-  const label = `wait ${span(firstUs * 1000)}`;
   const left = Math.max(x(0), LEFT) + 6;
-  if (x(firstUs) - left > context.measureText(label).width + 12) {
+  const room = x(firstUs) - left - 12;
+  // In full where there is room, and else as a whole.
+  const whole = span(firstUs * 1000);
+  const labels = [
+    waitParts(firstUs, scene.headUs).join(" · "),
+    ...(data.reads > 0 ? [`first byte ${whole}`] : []),
+    whole,
+  ];
+  const label = labels.find((words) => context.measureText(words).width < room);
+  if (label !== undefined) {
     context.fillStyle = palette.panel;
     context.fillRect(left - 3, 32, context.measureText(label).width + 6, 15);
     context.fillStyle = palette.soft;

@@ -239,7 +239,7 @@ export class TimelineView {
       return;
     }
     tip.hidden = false;
-    tip.textContent = tipWords(this.playback.columns, event, this.#timeAt(this.#pointerX));
+    tip.textContent = tipWords(this.playback.columns, event, this.#timeAt(this.#pointerX), this.#headUs);
     const isRight = this.#pointerX > this.#width - 260;
     tip.style.transform = `translateX(${Math.round(this.#pointerX + (isRight ? -12 : 12))}px)${isRight ? " translateX(-100%)" : ""}`;
   }

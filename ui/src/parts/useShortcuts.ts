@@ -28,7 +28,7 @@ function onKeyDown(event: KeyboardEvent): void {
   });
   if (found === null) return;
   event.preventDefault();
-  found.run(event);
+  found.run?.(event);
 }
 
 const TYPING =

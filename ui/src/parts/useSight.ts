@@ -20,6 +20,8 @@ export function useSight(
   rows: Rows,
   row: number,
   size: number,
+  /** Whether the chosen row has something to be read below the table. */
+  isOpened = false,
 ): [first: number, end: number] {
   const state = useSignal(playback.state);
   const isFollowing = useRef(true);
@@ -78,13 +80,18 @@ export function useSight(
   // At rest the chosen row comes into sight and no further. At the end nothing is chosen: one has come to read.
   useLayoutEffect(() => {
     const element = scroller.current;
-    const isChosen = state === "paused" || (state === "ended" && playback.selected.get() >= 0);
-    if (!element || row < 0 || !isChosen) return;
-    const top = row * ROW_PX;
-    const seen = element.clientHeight - ROW_PX;
-    if (top < element.scrollTop) element.scrollTop = top;
-    else if (top + ROW_PX > element.scrollTop + seen) element.scrollTop = top + ROW_PX - seen;
-  }, [playback, scroller, row, state]);
+    const isChosen = state === "paused" || (state === "ended" && (isOpened || playback.selected.get() >= 0));
+    if (element && row >= 0 && isChosen) reveal(element, row);
+  }, [playback, scroller, row, state, isOpened]);
+
+  // A table that gets smaller, by what opens below it, does not hide the chosen row if that was in sight.
+  const lastHeight = useRef(0);
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    const before = lastHeight.current;
+    lastHeight.current = height;
+    if (element && row >= 0 && height < before && isSeen(element, row, before)) reveal(element, row);
+  }, [scroller, row, height]);
 
   // What is pointed at in another part comes into sight, unless everything moves already.
   useEffect(
@@ -94,13 +101,27 @@ export function useSight(
         const event = playback.hovered.get();
         const isMoving = playback.state.get() === "playing" || playback.isLive;
         if (!element || event < 0 || isMoving || element.matches(":hover")) return;
-        const top = rowOf(rows, event) * ROW_PX;
-        const isSeen = top >= element.scrollTop && top + 2 * ROW_PX <= element.scrollTop + element.clientHeight;
-        if (!isSeen) element.scrollTop = top - element.clientHeight / 2;
+        const pointed = rowOf(rows, event);
+        if (!isSeen(element, pointed, element.clientHeight))
+          element.scrollTop = pointed * ROW_PX - element.clientHeight / 2;
       }),
     [playback, scroller, rows],
   );
 
   const top = wanted ?? Math.min(firstSeen * ROW_PX, most);
   return sightOf(top, height, size);
+}
+
+/** Whether a row is in a table of this height, below the row of its heads. */
+function isSeen(element: HTMLElement, row: number, height: number): boolean {
+  const top = row * ROW_PX;
+  return top >= element.scrollTop && top + 2 * ROW_PX <= element.scrollTop + height;
+}
+
+/** Into sight and no further. */
+function reveal(element: HTMLElement, row: number): void {
+  const top = row * ROW_PX;
+  const seen = element.clientHeight - ROW_PX;
+  if (top < element.scrollTop) element.scrollTop = top;
+  else if (top + ROW_PX > element.scrollTop + seen) element.scrollTop = top + ROW_PX - seen;
 }

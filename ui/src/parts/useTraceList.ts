@@ -14,7 +14,13 @@ export class Place {
   isFollowing = false;
 }
 
-const ONLY = new Place();
+/** The page's. */
+export const lastPlace = new Place();
+
+/** The address of the list as it was last looked at. */
+export function pathOfList({ filter } = lastPlace): string {
+  return filter === "" ? "/" : `/?${new URLSearchParams({ filter })}`;
+}
 
 /** At most two are compared. */
 const MARKS = 2;
@@ -35,7 +41,7 @@ export interface TraceList extends FeedState {
   selectedIndex: number;
 }
 
-export function useTraceList(filter: string, place = ONLY): TraceList {
+export function useTraceList(filter: string, place = lastPlace): TraceList {
   const { feed } = place;
   const state = useSyncExternalStore(feed.subscribe, feed.state);
   const [startPx] = useState(() => (place.filter === filter ? place.topPx : 0));

@@ -3,9 +3,18 @@
 import { type KeyboardEvent, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { TraceDiff } from "../../api/diff";
 import { lineOf, momentText, readingText } from "../../model/lanes";
+import { useShortcuts } from "../useShortcuts";
 import type { Side } from "./lanesPaint";
 import { LanesView } from "./lanesView";
 import "./Lanes.css";
+
+const GROUP = "Timing, where it has the focus";
+const KEYS = [
+  { keys: "ArrowLeft ArrowRight", label: "back and on", group: GROUP },
+  { keys: "Home End", label: "to the start, to the end", group: GROUP },
+  { keys: "+ -", label: "closer, farther", group: GROUP },
+  { keys: "Escape", label: "show all", group: GROUP },
+];
 
 const HINT = "Point at a moment to read both. Drag to zoom.";
 
@@ -19,6 +28,7 @@ export function Lanes({ diff, isAtContent }: { diff: TraceDiff; isAtContent: boo
   const newest = useRef(sides);
   const [isZoomed, setZoomed] = useState(false);
   newest.current = sides;
+  useShortcuts(KEYS);
 
   useLayoutEffect(() => {
     const element = root.current;

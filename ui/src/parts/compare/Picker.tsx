@@ -1,9 +1,9 @@
 /** Chooses the trace to compare with: the newest of the same model come first, any filter may be written. */
 
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { Link } from "react-router";
-import { ApiError, api } from "../../api/client";
-import type { Row } from "../../api/types";
+import { type ApiError, api, asApiError } from "../../api/client";
+import type { Page, Row } from "../../api/types";
 import { ago, count, moment, span } from "../../model/format";
 import { endingOf } from "../../model/outcome";
 import { useNow } from "../useNow";
@@ -25,13 +25,15 @@ export function Picker({
   linkTo(id: string): string;
 }) {
   const [filter, setFilter] = useState(() => (known?.model ? `model:${quoted(known.model)}` : ""));
-  const { rows, error } = useRows(filter);
-  const offered = rows?.filter((row) => row.id !== known?.id);
+  const { rows, isWhole, isSearching, error } = useRows(filter, known?.id);
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus({ preventScroll: true }), []);
   return (
     <section className="picker" aria-labelledby="picker-title">
       <h2 id="picker-title">{title}</h2>
       {note !== null && <p>{note}</p>}
       <input
+        ref={field}
         className="field mono"
         type="search"
         aria-label="Filter"
@@ -46,8 +48,8 @@ export function Picker({
           {error.hint !== null && <small>{error.hint}</small>}
         </p>
       )}
-      <ul aria-busy={rows === null}>
-        {offered?.map((row) => (
+      <ul aria-busy={!isWhole && error === null}>
+        {rows.map((row) => (
           <li key={row.id}>
             <Link to={linkTo(row.id)}>
               <Choice row={row} />
@@ -55,7 +57,8 @@ export function Picker({
           </li>
         ))}
       </ul>
-      {offered?.length === 0 && error === null && (
+      {isSearching && rows.length === 0 && <p role="status">Searching older traces…</p>}
+      {isWhole && rows.length === 0 && error === null && (
         <p>{filter === "" ? "There is no other trace yet." : "No other trace fits this filter."}</p>
       )}
     </section>
@@ -83,19 +86,37 @@ function Ago({ timestamp }: { timestamp: string }) {
   return useNow((nowMs) => ago(timestamp, nowMs));
 }
 
-/** The newest traces of a filter. What was found stays until the next is there. */
-function useRows(filter: string): { rows: Row[] | null; error: ApiError | null } {
-  const [found, setFound] = useState<{ rows: Row[] | null; error: ApiError | null }>({ rows: null, error: null });
+interface Found {
+  rows: readonly Row[];
+  isWhole: boolean;
+  /** Whether the newest page was read, and there is more to look at. */
+  isSearching: boolean;
+  error: ApiError | null;
+}
+
+/**
+ * The newest traces of a filter, without one of them. What was found stays until the next is there. The server may
+ * stop looking before a page is full, so that as many pages are read as it takes.
+ */
+function useRows(filter: string, without: string | undefined): Found {
+  const [found, setFound] = useState<Found>({ rows: [], isWhole: false, isSearching: false, error: null });
   useEffect(() => {
     const stop = new AbortController();
     const ask = async () => {
       try {
-        const { traces } = await api.list(filter, null, SHOWN, stop.signal);
-        if (!stop.signal.aborted) setFound({ rows: traces, error: null });
+        let rows: Row[] = [];
+        let cursor: string | null = null;
+        do {
+          const page: Page = await api.list(filter, cursor, SHOWN, stop.signal);
+          if (stop.signal.aborted) return;
+          rows = [...rows, ...page.traces.filter((row) => row.id !== without)];
+          cursor = page.next_cursor;
+          const isWhole = rows.length >= SHOWN || !cursor;
+          setFound({ rows: rows.slice(0, SHOWN), isWhole, isSearching: !isWhole, error: null });
+        } while (rows.length < SHOWN && cursor);
       } catch (failure) {
         if (stop.signal.aborted) return;
-        const error = failure instanceof ApiError ? failure : new ApiError(0, "", String(failure));
-        setFound(({ rows }) => ({ rows, error }));
+        setFound((found) => ({ ...found, isSearching: false, error: asApiError(failure) }));
       }
     };
     const timer = setTimeout(ask, TYPING_MS);
@@ -103,7 +124,7 @@ function useRows(filter: string): { rows: Row[] | null; error: ApiError | null }
       clearTimeout(timer);
       stop.abort();
     };
-  }, [filter]);
+  }, [filter, without]);
   return found;
 }
 

@@ -1,7 +1,7 @@
 /** Two traces and their comparison. What the traces are is known long before a comparison of big ones is made. */
 
 import { useEffect, useState } from "react";
-import { ApiError, api } from "../../api/client";
+import { ApiError, api, asApiError } from "../../api/client";
 import type { TraceDiff } from "../../api/diff";
 import type { Trace } from "../../api/types";
 
@@ -25,7 +25,7 @@ export function useComparison(a: string, b: string): Comparison & { again(): voi
       if (!signal.aborted) setFound((found) => ({ ...(found.of === of ? found : NOTHING), ...part, of }));
     };
     const read = async () => {
-      const asked = [a, b].map((id) => api.trace(id, signal).catch(asError));
+      const asked = [a, b].map((id) => api.trace(id, signal).catch(asApiError));
       const one = asked[0]?.then((trace) => put({ a: trace }));
       const other = asked[1]?.then((trace) => put({ b: trace }));
       await Promise.all([one, other]);
@@ -35,14 +35,10 @@ export function useComparison(a: string, b: string): Comparison & { again(): voi
       const [first, second] = traces as [Trace, Trace];
       if (first.trace.id === second.trace.id) return;
       // By their whole ids: a prefix may fit more than one trace by now.
-      put({ diff: await api.diff<TraceDiff>(first.trace.id, second.trace.id, "start", signal).catch(asError) });
+      put({ diff: await api.diff<TraceDiff>(first.trace.id, second.trace.id, "start", signal).catch(asApiError) });
     };
     void read();
     return () => stop.abort();
   }, [a, b, of, tries]);
   return { ...(found.of === of ? found : NOTHING), again: () => setTries((tries) => tries + 1) };
-}
-
-function asError(failure: unknown): ApiError {
-  return failure instanceof ApiError ? failure : new ApiError(0, "", String(failure));
 }

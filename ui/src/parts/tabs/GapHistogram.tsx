@@ -4,12 +4,15 @@ import { useMemo } from "react";
 import type { TimelineDocument } from "../../api/types";
 import { count, span } from "../../model/format";
 import { type Bucket, buckets, chunkGapsUs } from "../../model/histogram";
+import { stallLimit } from "../../model/stall";
 
 const HEIGHT = 64;
-const STALL_US = 1_000_000;
 
 export function GapHistogram({ timeline }: { timeline: TimelineDocument }) {
-  const found = useMemo(() => buckets(chunkGapsUs(timeline)), [timeline]);
+  const [found, limitUs] = useMemo(() => {
+    const gaps = chunkGapsUs(timeline);
+    return [buckets(gaps), stallLimit(gaps)];
+  }, [timeline]);
   if (found.length === 0) return null;
   const most = Math.max(...found.map((bucket) => bucket.count));
   const height = (number: number) => (number === 0 ? 0 : 3 + (HEIGHT - 3) * (Math.log1p(number) / Math.log1p(most)));
@@ -28,7 +31,7 @@ export function GapHistogram({ timeline }: { timeline: TimelineDocument }) {
         {found.map((bucket, index) => (
           <rect
             key={bucket.fromUs}
-            className={bucket.fromUs >= STALL_US ? "is-long" : undefined}
+            className={bucket.fromUs >= limitUs ? "is-long" : undefined}
             x={index * step + step * 0.08}
             width={step * 0.84}
             y={HEIGHT - height(bucket.count)}

@@ -1,8 +1,9 @@
 /** Every figure of a trace, with what it means in its title, and how its gaps are spread. */
 
-import type { ReactNode } from "react";
+import { type ReactNode, useEffect, useState } from "react";
+import { api } from "../../api/client";
 import type { Gaps, Row, TimelineDocument } from "../../api/types";
-import { bytes, count, dollars, moment, NONE, span } from "../../model/format";
+import { bytes, count, dollars, moment, NONE, rate, span } from "../../model/format";
 import { endingOf } from "../../model/outcome";
 import { GapHistogram } from "./GapHistogram";
 import type { TabProps } from "./TabProps";
@@ -11,7 +12,11 @@ import "./Metrics.css";
 
 type Figure = readonly [title: string, value: ReactNode, meaning: string];
 
-export function Metrics({ trace, timeline }: TabProps) {
+const EVERY_MS = 1_000;
+
+export function Metrics({ trace, timeline: known, isOpen }: TabProps) {
+  const now = useGrowing(trace.trace.id, isOpen);
+  const timeline = isOpen ? (now ?? known) : known;
   const row = timeline?.trace ?? trace.trace;
   return (
     <div className="tab metrics">
@@ -24,6 +29,29 @@ export function Metrics({ trace, timeline }: TabProps) {
       </p>
     </div>
   );
+}
+
+/** The timeline of a stream in flight, again and again, but never for a page that nobody looks at. */
+function useGrowing(id: string, isOpen: boolean): TimelineDocument | null {
+  const [timeline, setTimeline] = useState<TimelineDocument | null>(null);
+  useEffect(() => {
+    if (!isOpen) return;
+    const stop = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const ask = async () => {
+      try {
+        // What was known stays when it cannot be read: the page says elsewhere that the line is lost.
+        if (!document.hidden) setTimeline(await api.timeline(id, stop.signal));
+      } catch {}
+      if (!stop.signal.aborted) timer = setTimeout(ask, EVERY_MS);
+    };
+    void ask();
+    return () => {
+      stop.abort();
+      clearTimeout(timer);
+    };
+  }, [id, isOpen]);
+  return timeline;
 }
 
 function Timed({ timeline }: { timeline: TimelineDocument }) {
@@ -48,7 +76,7 @@ function Timed({ timeline }: { timeline: TimelineDocument }) {
     ["Average gap", ms(pace.average_gap_ms), "The stream's duration over the number of gaps between its chunks"],
     [
       "Output speed",
-      timing.output_tokens_per_s === null ? NONE : `${timing.output_tokens_per_s.toFixed(1)} tok/s`,
+      rate(timing.output_tokens_per_s),
       "The output tokens that the upstream counted, over the time from the first delta to the last. " +
         "Left out when the upstream counted none, or all came at one time",
     ],
