@@ -112,6 +112,8 @@ BOUNDS = {
     "tape.blocks.MAX_PACKED_FRAMES": "And how many frames.",
     "tape.packer.CLOSE_S": "How long closing a library works on tapes that are not packed yet. The rest is packed "
     "when it is next opened for recording.",
+    "tape.packer.ABANDONED_S": "How often a process that records looks for tapes of processes that have died, to end "
+    "and pack them.",
     "tape.packer.MAX_TOGETHER": "How many tapes are packed in one transaction.",
     "tape.indexer.LOOK_S": "How often it is looked for ended tapes that searches do not know yet.",
     "tape.indexer.MAX_TOGETHER": "How many tapes are made known to searches in one transaction.",
@@ -122,7 +124,11 @@ BOUNDS = {
     "request it is the end, of a longer answer the beginning.",
     "tape.gaps.MAX_GAPS": "How many silences a list shows of a stream.",
     "tape.filter.MAX_CONDITIONS": "How many words a filter has at most. With more it is refused.",
-    "tape.filter.MAX_VALUES": "How many values one of them has at most. With more it is refused.",
+    "tape.filter.MAX_VALUES": "How many values all of them have together. With more it is refused.",
+    "tape.filter.MAX_BEGINNINGS": "How many beginnings of words (`riv*`) a filter has at most. With more it is "
+    "refused.",
+    "tape.stores.sqlite_page.PAGE_S": "After which time a page of a list looks no further, unless it has just begun. "
+    "If it is not full then, its cursor leads on from there.",
     "tape.stores.sqlite_page.MAX_SCANNED": "How many tapes one page of a list looks at. If it is not full then, its "
     "cursor leads on from there.",
     "tape.library.POLL_S": "How often a follower in another process than the recorder's looks for news.",
@@ -170,7 +176,8 @@ BOUNDS = {
     "traces.live_stream.SETTLE_S": "How long its end waits for the tokens of the trace.",
     "traces.live_stream.MAX_BATCH_FRAMES": "How many reads of a trace one event has at most for its follower.",
     "traces.live_stream.MAX_BATCH_BYTES": "With how many bytes of them it ends.",
-    "traces.live_list.LOOK_S": "How often the list is looked at for all who follow it.",
+    "traces.live_list.LOOK_S": "How often the list is looked at for all who follow it. After a look that took long, "
+    "the next one comes ten times as long after it.",
     "traces.live_list.STATE_S": "After how much silence a follower of the list is sent its state.",
     "traces.live_list.MAX_SENT_AGAIN": "How many traces may have changed for somebody who comes back. If there are "
     "more, a `reset` is sent.",
@@ -201,10 +208,13 @@ BOUNDS = {
     "503 `too_many_followers`.",
     "app.live_response.RETRY_AFTER_S": "When that one is told to ask again.",
     "app.traces_api.MAX_LIMIT": "The most traces, events or chunks in one answer. A higher limit is refused.",
-    "app.traces_api.MAX_AT_ONCE": "How many answers of the API are made at once; others wait for their turn.",
     "app.traces_api.MAX_FILTER_CHARACTERS": "The longest filter. A longer one is refused.",
     "app.traces_api.MAX_ID_CHARACTERS": "The longest id to resume from. A longer one is refused.",
-    "app.traces_api.PIECE_BYTES": "In pieces of about this size a file is read and sent.",
+    "app.traces_api.MAX_DIFF_EVENTS": "The most events, and chunks, of a trace that the API compares.",
+    "app.reading.MAX_AT_ONCE": "How many lists, rows and pages the API reads at once; others wait for their turn.",
+    "app.reading.MAX_DOCUMENTS_AT_ONCE": "How many documents are made at once for which all of a trace is read.",
+    "app.reading.MAX_DIFFS_AT_ONCE": "How many comparisons are made at once.",
+    "app.reading.PIECE_BYTES": "In pieces of about this size a file is read and sent.",
     "app.doctor.SERVER_S": "How long a running server may take to tell `tailrace doctor` how it is.",
     "app.doctor.LOW_DISK_BYTES": "With less room for the library, `tailrace doctor` warns.",
     "app.upstream_check.ASK_S": "How long an upstream may take to answer it, and to say its models.",

@@ -122,6 +122,10 @@ def test_a_bearer_or_a_cookie_with_the_token_is_let_in(file: Path, access: Acces
     assert refused(access, cookie=f"a=b; tailrace-8080={token}; c") is None
 
 
+def test_a_password_for_a_proxy_in_front_does_not_stand_in_the_cookies_way(file: Path, access: Access) -> None:
+    assert refused(access, authorization="Basic dTpw", cookie=f"tailrace-8080={token_at(file)}") is None
+
+
 def test_a_cookie_of_the_same_name_that_another_server_has_set_does_no_harm(file: Path, access: Access) -> None:
     assert refused(access, cookie=f"tailrace-8080=x; tailrace-8080={token_at(file)}") is None
 
@@ -134,6 +138,7 @@ def test_a_cookie_of_the_same_name_that_another_server_has_set_does_no_harm(file
         {"authorization": "Bearer x"},
         {"authorization": "Bearer \xe9"},
         {"authorization": "Basic {token}"},
+        {"authorization": "Basic dTpw", "cookie": "tailrace-8080=x"},
         {"authorization": "{token}"},
         {"authorization": "Bearer {token}x"},
         {"authorization": "Bearer {token} {token}"},
@@ -193,6 +198,7 @@ def test_the_cookie_is_for_no_script_and_no_other_site_and_for_one_port(file: Pa
 
     assert value == f"tailrace-8080={token_at(file)}"
     assert attributes == [f"Max-Age={COOKIE_S}", "Path=/", "HttpOnly", "SameSite=Strict"]
+    assert access.cookie(is_secure=True) == f"{access.cookie()}; Secure"
 
 
 # A server

@@ -77,8 +77,14 @@ def test_a_filter_that_cannot_be_read_names_the_place_of_the_word() -> None:
 @pytest.mark.parametrize(
     ("target", "parameter", "message"),
     [
-        ("/api/traces?limit=0", "limit", "limit is '0', expected greater than or equal to 1"),
-        ("/api/traces?limit=x", "limit", "limit is 'x', expected a valid integer"),
+        ("/api/traces?limit=0", "limit", "limit is '0', expected at least 1"),
+        ("/api/traces?limit=1001", "limit", "limit is '1001', expected at most 1000"),
+        ("/api/traces?limit=x", "limit", "limit is 'x', expected a whole number"),
+        ("/api/traces?limit=1.5", "limit", "limit is '1.5', expected a whole number"),
+        (f"/api/traces?limit={'9' * 5000}", "limit", f"limit is {'9' * 100!r}..., expected a whole number"),
+        ("/api/traces?cursor=x", "cursor", "cursor is 'x', expected one that an answer has given"),
+        (f"/api/traces?filter={'a' * 4001}", "filter", f"filter is {'a' * 100!r}..., expected at most 4000 characters"),
+        ("/api/traces/0/raw?converted=x", "converted", "converted is 'x', expected true or false"),
         ("/api/traces/diff?a=1", "b", "the parameter b is missing"),
         ("/api/traces/diff?a=1&b=2&align=end", "align", "align is 'end', expected 'start' or 'content'"),
         ("/api/traces?limti=5", "limti", "there is no parameter 'limti'"),

@@ -16,7 +16,7 @@ from support.client import CHAT, chat_body
 from support.server import InProcess, Server, eventually, scripted, write_config
 from support.upstream import DONE, STREAM_HEAD, ScriptedUpstream, chunk, event, send, stall, streamed
 from tailrace.app import retention
-from tailrace.app.application import API, Application
+from tailrace.app.application import API, Application, at_root
 from tailrace.app.config import load_config
 from tailrace.errors import ConfigError, LibraryUnavailable
 from tailrace.gateway.keys import KeyFile
@@ -137,6 +137,52 @@ def test_without_the_token_every_route_of_the_api_says_that_it_needs_one(server:
             answer = server.ask(method, path, b"", *fields)
             assert (answer.status, answer.json()["error"]["code"]) == (401, "no_access"), path
             assert answer.header("cache-control") == "no-store"
+
+
+@pytest.mark.parametrize("target", ["/api/traces", "/api/status", "/api/traces/0", "/api/nowhere"])
+def test_without_the_token_nothing_is_answered_where_it_is_mounted_below_a_path(
+    tmp_path: Path, upstream: ScriptedUpstream, target: str
+) -> None:
+    inside = InProcess(write_config(tmp_path, [scripted(upstream.url)]))
+    inside.server.config.root_path = "/x/y z"
+    with inside.running():
+        answer = inside.ask("GET", target)
+        assert (answer.status, answer.json()["error"]["code"]) == (401, "no_access")
+
+
+def test_all_of_it_is_served_where_it_is_mounted_below_a_path(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    inside = InProcess(write_config(tmp_path, [scripted(upstream.url)]))
+    inside.server.config.root_path = "/x"
+    with inside.running():
+        upstream.answer(*streamed(event("a"), DONE))
+        assert inside.chat().read_all() == event("a") + DONE
+        assert upstream.next_call().target == CHAT
+        (row,) = inside.api("GET", "/api/traces").json()["traces"]
+        assert row["path"] == CHAT
+        assert inside.api("GET", "/api/status").json()["address"] == f"http://127.0.0.1:{inside.port}/x"
+        assert inside.ask("GET", f"/traces/0?token={inside.token}").header("location") == "/x/traces/0"
+        link = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
+        assert inside.ask("GET", "/traces/0", b"", *link).status != 403
+        assert inside.ask("GET", "/healthz").status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "found"),
+    [
+        ("/x/api/traces", "/x", ("/api/traces", b"/api/traces")),
+        ("/x/api/traces", "/x/", ("/api/traces", b"/api/traces")),
+        ("/x", "/x", ("/", b"/")),
+        ("/xy/api", "/x", ("/xy/api", b"/xy/api")),
+        ("/api/traces", "/x", ("/api/traces", b"/api/traces")),
+        ("/x/x/a", "/x", ("/x/a", b"/x/a")),
+        ("/a", "", ("/a", b"/a")),
+    ],
+)
+def test_a_path_is_the_one_below_the_root(path: str, root: str, found: tuple[str, bytes]) -> None:
+    scope = at_root({"type": "http", "path": path, "raw_path": path.encode(), "root_path": root})
+
+    assert (scope["path"], scope["raw_path"] or scope["path"].encode()) == found
+    assert scope["root_path"] == ""
 
 
 @pytest.mark.parametrize("path", ["/api/traces", "/api/status", "/api/traces/0", "/api/nowhere", "/api/traces?limit=x"])

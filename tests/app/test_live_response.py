@@ -15,21 +15,25 @@ from support.client import Answer
 from support.server import InProcess, eventually, scripted, write_config
 from support.upstream import PATIENCE_S
 from tailrace.app import live_response as module
-from tailrace.app.live_response import RETRY_AFTER_S, Followers
+from tailrace.app.live_response import RETRY_AFTER_S, Followers, Live
 
 
 class Source:
     """What is followed: it gives what a test tells it, and knows who follows it."""
 
     def __init__(self, inside: InProcess) -> None:
-        self.open = 0
+        self.open = self.begun = 0
         self.parts: list[bytes] = []
         self.is_over = threading.Event()
         self._followers = inside.application.followers
         inside.application._api = self._serve  # type: ignore[assignment]
 
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._followers.answer(self._given(), {"X-Own": "a"})(scope, receive, send)
+        await self._followers.answer(self._begin)(scope, receive, send)
+
+    async def _begin(self) -> Live:
+        self.begun += 1
+        return Live(self._given(), {"X-Own": "a"})
 
     async def _given(self) -> AsyncGenerator[bytes]:
         self.open += 1
@@ -109,6 +113,7 @@ def test_there_are_only_so_many_at_once(inside: InProcess, source: Source, monke
     refused = follow(inside)
     assert (refused.status, refused.header("retry-after")) == (503, str(RETRY_AFTER_S))
     assert refused.json()["error"]["code"] == "too_many_followers"
+    assert source.begun == 2  # what may cost much is not done for one who is refused
 
     first.client.close()
     eventually(lambda: follow(inside).status == 200, "the place is not free again")
@@ -133,12 +138,15 @@ def test_a_server_that_stops_ends_every_stream_whole_and_at_once(inside: InProce
 def test_a_source_that_fails_breaks_the_stream_off(
     inside: InProcess, source: Source, caplog: pytest.LogCaptureFixture
 ) -> None:
+    async def begin() -> Live:
+        return Live(failing())
+
     async def failing() -> AsyncGenerator[bytes]:
         yield b"one"
         raise ZeroDivisionError("what was wrong")
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
-        await inside.application.followers.answer(failing())(scope, receive, send)
+        await inside.application.followers.answer(begin)(scope, receive, send)
 
     inside.application._api = serve  # type: ignore[assignment]
     answer = follow(inside)
@@ -152,11 +160,9 @@ def test_after_the_end_nobody_begins() -> None:
     followers = Followers()
     followers.end_all()
     sent: list[dict[str, Any]] = []
-    opened: list[bool] = []
 
-    async def source() -> AsyncGenerator[bytes]:
-        opened.append(True)
-        yield b""
+    async def begin() -> Live:
+        raise AssertionError("it has begun")
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -164,10 +170,9 @@ def test_after_the_end_nobody_begins() -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request"}
 
-    asyncio.run(followers.answer(source())({"type": "http"}, receive, send))
+    asyncio.run(followers.answer(begin)({"type": "http"}, receive, send))
 
     assert sent[0]["status"] == 503
-    assert not opened
 
 
 def test_an_end_that_comes_while_one_begins_ends_it_too() -> None:
@@ -178,6 +183,9 @@ def test_an_end_that_comes_while_one_begins_ends_it_too() -> None:
         await asyncio.Event().wait()
         yield b""
 
+    async def begin() -> Live:
+        return Live(source())
+
     async def send(message: Any) -> None:
         sent.append(message)
         followers.end_all()
@@ -186,7 +194,7 @@ def test_an_end_that_comes_while_one_begins_ends_it_too() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    asyncio.run(asyncio.wait_for(followers.answer(source())({"type": "http"}, receive, send), PATIENCE_S))
+    asyncio.run(asyncio.wait_for(followers.answer(begin)({"type": "http"}, receive, send), PATIENCE_S))
 
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert not sent[-1].get("more_body", False)

@@ -274,6 +274,24 @@ def test_the_right_token_becomes_a_cookie_and_leaves_the_address(inside: InProce
     assert (answer.header("cache-control"), answer.header("referrer-policy")) == ("no-store", "no-referrer")
 
 
+def test_a_link_that_is_opened_by_https_sets_a_cookie_for_https(inside: InProcess) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError
+
+    scope: dict[str, Any] = {
+        "type": "http", "method": "GET", "scheme": "https", "path": "/", "headers": [],
+        "query_string": f"token={inside.token}".encode(),
+    }  # fmt: skip
+    asyncio.run(inside.application._pages(scope, receive, send))
+
+    assert dict(sent[0]["headers"])[b"set-cookie"].endswith(b"; SameSite=Strict; Secure")
+
+
 @pytest.mark.parametrize("given", ["", "x", "%00", "%E9", "T%20", "%54"])
 def test_a_wrong_token_is_said_and_sets_nothing(inside: InProcess, given: str) -> None:
     answer = inside.ask("GET", f"/traces?token={given}".replace("T", inside.token))

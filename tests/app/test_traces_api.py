@@ -12,6 +12,7 @@ import pytest
 from support.client import CHAT, chat_body
 from support.server import InProcess, Server, eventually, scripted, write_config
 from support.upstream import DONE, STREAM_HEAD, ScriptedUpstream, chunk, event, send, stall, streamed
+from tailrace.app import reading
 from tailrace.app import traces_api as module
 from tailrace.traces import FORMATS
 
@@ -65,9 +66,9 @@ def test_a_row_says_how_it_went(inside: InProcess, record: Callable[..., str]) -
 
     def summarised() -> Any:
         (row,) = read(inside, "")["traces"]
-        return row if row["prompt"] else None
+        return row if row["ttft_ns"] else None
 
-    row = eventually(summarised, "it has no prompt")
+    row = eventually(summarised, "it is not summarised")
     assert row["id"] == tape_id
     assert (row["type"], row["outcome"], row["http_status"], row["model"]) == ("Stream", "complete", 200, "m")
     assert (row["prompt"], row["tags"], row["session"]) == ("hi", {"team": "red"}, "s1")
@@ -211,7 +212,7 @@ def test_the_bytes_are_those_that_the_client_got_and_are_no_page(inside: InProce
 def test_a_long_trace_is_sent_in_pieces_and_whole(
     inside: InProcess, record: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(reading, "PIECE_BYTES", 1000)
     pieces = [event(f"{number} " * 100) for number in range(50)]
     tape_id = record(*pieces)
 
@@ -249,6 +250,33 @@ def test_two_traces_are_compared(inside: InProcess, record: Callable[..., str]) 
     assert (same["is_equal"], same["timing"]["align"]) == (True, "content")
 
 
+def test_traces_that_are_too_long_are_compared_by_the_command(
+    inside: InProcess, record: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_DIFF_EVENTS", 3)
+    short, long, packed = record(event("a")), record(*[event("a")] * 4), record(event("a") * 4)
+    assert read(inside, f"/diff?a={short}&b={short}")["is_equal"]
+
+    for other in (long, packed):  # in many reads, or in one
+        error = read(inside, f"/diff?a={short}&b={other}", 413)["error"]
+        assert (error["code"], error["hint"]) == ("too_many_events", f"tailrace trace diff {short} {other}")
+        assert other in error["message"]
+
+
+@pytest.mark.parametrize("route", ["", "/timeline"])
+def test_a_trace_in_flight_says_its_prompt_as_the_list_does(
+    inside: InProcess, upstream: ScriptedUpstream, route: str
+) -> None:
+    upstream.answer(send(STREAM_HEAD), send(chunk(event("a"))), stall())
+    running = inside.chat()
+    running.read_until(1)
+
+    (row,) = read(inside, "")["traces"]
+
+    assert (row["outcome"], row["prompt"]) == ("open", "hi")
+    assert read(inside, f"/{running.trace}{route}")["trace"]["prompt"] == "hi"
+
+
 # Deleting
 
 
@@ -273,10 +301,21 @@ def test_a_trace_that_is_being_recorded_is_not_deleted(inside: InProcess, upstre
     assert (answer.status, answer.json()["error"]["code"]) == (409, "still_open")
 
 
+def test_a_trace_that_could_not_be_deleted_is_not_said_to_be_gone(
+    inside: InProcess, record: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tape_id = record(event("a"))
+    monkeypatch.setattr(inside.application.library, "delete", lambda _: 0)
+
+    answer = inside.ask("DELETE", f"/api/traces/{tape_id}", b"", f"Authorization: Bearer {inside.token}")
+
+    assert (answer.status, answer.json()["error"]["code"]) == (500, "not_deleted")
+
+
 # How it is done
 
 
-def test_a_stream_goes_on_while_documents_are_made_and_only_so_many_at_once(
+def test_a_stream_goes_on_and_lists_are_answered_while_two_comparisons_are_made_one_after_the_other(
     inside: InProcess, record: Callable[..., str], upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tape_id = record(event("a"))
@@ -293,15 +332,18 @@ def test_a_stream_goes_on_while_documents_are_made_and_only_so_many_at_once(
         return {}
 
     monkeypatch.setattr(module, "diff_traces", slow)
-    clients = [inside.client() for _ in range(module.MAX_AT_ONCE + 3)]
+    clients = [inside.client() for _ in range(reading.MAX_AT_ONCE + 1)]
     for client in clients:
         target = f"/api/traces/diff?a={tape_id}&b={tape_id}"
         client.send(client.request_bytes("GET", target, b"", f"Authorization: Bearer {inside.token}"))
-    eventually(lambda: working[0] == module.MAX_AT_ONCE, "they are not made at once")
+    eventually(lambda: working[0] == 1, "none is made")
 
+    assert [row["id"] for row in read(inside, "")["traces"]] == [tape_id]
+    assert read(inside, f"/{tape_id}/timeline")["trace"]["id"] == tape_id
     upstream.answer(*streamed(event("b"), DONE))
     assert inside.ask("POST", CHAT, chat_body()).read_all() == event("b") + DONE
+    assert working[0] == 1
     let_go.set()
 
     assert [client.answer().status for client in clients] == [200] * len(clients)
-    assert most[0] == module.MAX_AT_ONCE
+    assert most[0] == 1

@@ -151,11 +151,13 @@ def test_without_tapes_it_says_what_to_do_on_stderr(run: Run) -> None:
 
 
 def test_a_tape_that_is_being_recorded_is_open_with_what_has_come(run: Run, json_lines: Run, library: Library) -> None:
-    recording = begin(library, (1, piece("a")), (2, piece("b")))
+    asked = b'{"messages":[{"role":"user","content":"Count"}]}'
+    recording = begin(library, (1, piece("a")), (2, piece("b")), request_body=asked)
     deadline = time.monotonic() + 20
     while not (found := json_lines()) or found[0]["chunk_count"] < 2:
         assert time.monotonic() < deadline
     assert (found[0]["id"], found[0]["outcome"], found[0]["duration_ns"]) == (recording.id, "open", None)
+    assert found[0]["prompt"] == "Count"
     assert " open " in run("trace", "list").lines[1]
     recording.close(Outcome.COMPLETE)
 

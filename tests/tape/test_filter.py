@@ -68,8 +68,25 @@ def test_the_size_of_a_filter_is_bounded() -> None:
     with pytest.raises(ValueError, match=f"model has {MAX_VALUES + 1} values, expected 1 to {MAX_VALUES}"):
         Condition(Field.MODEL, ("a",) * (MAX_VALUES + 1))
     whole = Filter((Condition(Field.MODEL, ("a",)),) * MAX_CONDITIONS)
-    with pytest.raises(ValueError, match=f"a filter of {MAX_CONDITIONS + 1} conditions"):
-        whole & Filter.where(model="a")
+    wide = Filter.where(model=("a",) * MAX_VALUES)
+    for one in (whole, wide):
+        with pytest.raises(
+            ValueError, match=r"a filter of .* conditions with 201 values, expected at most 100 with 100"
+        ):
+            one & one & Filter.where(model="a")
+
+
+def test_the_beginnings_of_words_are_bounded() -> None:
+    ten = Filter.where(text=tuple(f"word{number}*" for number in range(10)))
+    assert len((ten & ten & Filter.where(model="a*")).conditions) == 3
+    with pytest.raises(ValueError, match="more beginnings of words than 10"):
+        ten & ten & Filter.where(text="ab*")
+
+
+@pytest.mark.parametrize("text", ["a*", "how a*", "a-*", "e\u0301*"])
+def test_the_beginning_of_a_word_has_two_letters(text: str) -> None:
+    with pytest.raises(ValueError, match="says nothing that a tape can be asked"):
+        Filter.where(text=text)
 
 
 def test_every_outcome_and_every_type_can_be_asked_for() -> None:

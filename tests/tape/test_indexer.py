@@ -189,6 +189,7 @@ def test_with_too_many_that_cannot_be_indexed_the_rest_is_left(
     url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(indexer, "MAX_FAILED", 5)
+    monkeypatch.setattr(indexer, "MAX_TOGETHER", 2)
     monkeypatch.setattr("tailrace.tape.library.MAX_FAILED", 5)
     monkeypatch.setattr("tailrace.tape.library._INDEX_BATCH", 2)
     with Library(url) as library:

@@ -48,6 +48,7 @@ from tape.given import (
     recorded,
     write,
 )
+from tape.stores.given import asked
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +98,7 @@ def test_what_is_written_is_on_disk_within_a_second_while_the_tape_stays_open(
     for count in range(1, 6):
         write(tape, b"%d" % count)
 
-        eventually(lambda count=count: len(list(elsewhere.frames(tape.id))) == count, within_s=1)
+        eventually(lambda count=count: elsewhere.frame_count(tape.id) == count, within_s=1)
 
     assert data_of(elsewhere.frames(tape.id)) == [b"1", b"2", b"3", b"4", b"5"]
     assert elsewhere.open(tape.id).outcome is None
@@ -215,7 +216,23 @@ def test_an_unknown_tape_is_said_to_be_unknown(library: Library, unknown: str) -
 def test_a_tape_that_is_not_there_has_no_exchange_and_no_frames(library: Library) -> None:
     with pytest.raises(TapeNotFound, match="no tape 01NOT"):
         library.exchange("01NOT")
-    assert list(library.frames("01NOT")) == []
+    with pytest.raises(TapeNotFound, match="no tape 01NOT"):
+        list(library.frames("01NOT"))
+
+
+def test_the_frames_of_a_tape_that_is_deleted_meanwhile_do_not_look_whole(library: Library) -> None:
+    recording = library.create(head())
+    for number in range(20):  # a block each, so that they are read in pages
+        write(recording, b"frame %d" % number)
+        recorder_of(library).flush()
+    before = library.frames(recording.id)
+    assert next(before).number == 1
+    recording.close(Outcome.COMPLETE)
+    eventually(lambda: is_ended(library, recording.id))
+    library.delete([recording.id])
+
+    with pytest.raises(TapeNotFound, match=f"no tape {recording.id}"):
+        list(before)
 
 
 # --- lists -----------------------------------------------------------------------------------------------------
@@ -354,7 +371,8 @@ def test_deleting_takes_the_frames_and_an_open_tape_stays(library: Library, path
 
     with pytest.raises(TapeNotFound):
         library.open(ended)
-    assert list(library.frames(ended)) == []
+    with pytest.raises(TapeNotFound):
+        list(library.frames(ended))
     assert data_of(library.frames(open_tape.id)) == [b"data: stays\n\n"]
     write(open_tape, b"data: more\n\n")
     recorder_of(library).flush()
@@ -387,6 +405,39 @@ def test_deleting_by_age_takes_the_older_ones_and_says_how_far_it_is(
 
     assert told == [2, 4, 5]
     assert [tape.id for tape in library.list().tapes] == [young, still_open.id]
+
+
+def test_what_was_deleted_is_known_to_every_process_as_far_as_it_is_remembered(
+    library: Library, elsewhere: Library
+) -> None:
+    gone = [recorded(library) for _ in range(3)]
+    assert (library.last_deletion(), library.deletions(0)) == (0, (0, []))
+
+    elsewhere.delete(gone[:2])
+    library.delete(gone[2:])
+
+    assert library.last_deletion() == elsewhere.last_deletion() == 3
+    assert [elsewhere.deletions(after) for after in range(4)] == [(3, gone), (3, gone[1:]), (3, gone[2:]), (3, [])]
+    assert library.deletions(4) is None, "that is a number of another library"
+
+
+def test_deletions_are_forgotten_but_for_the_last_1000(library: Library, path: Path) -> None:
+    recorded(library)
+    somebody = apsw.Connection(str(path))
+    somebody.execute("""
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1010)
+        INSERT INTO tapes (id, started_at_ns, kind, method, path, dialect, outcome)
+        SELECT 'D' || i, 0, 'stream', 'POST', '/', 'sse', 'complete' FROM n;
+        DELETE FROM tapes WHERE id LIKE 'D%';
+    """)
+    somebody.close()
+
+    assert library.last_deletion() == 1010
+    assert library.deletions(10) is None
+    known = library.deletions(11)
+    assert known is not None
+    assert len(known[1]) == 999
+    assert library.deletions(1010) == (1010, [])
 
 
 def test_deleting_what_is_older_than_1970_deletes_nothing(library: Library) -> None:
@@ -742,6 +793,43 @@ def test_after_kill_9_a_tape_is_crashed_with_every_frame_but_those_of_the_last_m
     assert [file.name for file in path.parent.iterdir()] == [path.name], "the lock of the dead was removed"
     with Library(url) as again:
         assert again.crashed == ()
+
+
+@pytest.mark.parametrize("is_recording", [False, True])
+def test_a_tape_of_the_dead_is_deleted_by_whoever_has_the_library_open(url: str, is_recording: bool) -> None:
+    with Library(url) as library:
+        if is_recording:
+            library.begin_recording()
+        with Child(RECORDS, url) as child:
+            _, silent, open_tape = child.hear()
+            assert library.delete([silent, open_tape]) == 0, "it lives"
+            child.kill()
+
+        assert library.open(silent).outcome is Outcome.CRASHED
+        assert library.delete([silent]) == 1
+        with pytest.raises(TapeNotFound):
+            library.open(silent)
+        eventually(lambda: not library.unsummarised())
+        assert library.delete_before(time.time_ns() + 10**10) == 2
+
+
+def test_the_tapes_of_the_dead_are_ended_and_packed_while_others_are_recorded(
+    url: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tailrace.tape.packer.ABANDONED_S", 0.01)
+
+    def stored_outcomes() -> list[tuple[str, int]]:
+        return [(outcome, packed) for outcome, packed in asked(path, "SELECT outcome, packed FROM tapes ORDER BY id")]
+
+    with Library(url, summarise=lambda *_: Summary(finish_reason="found")) as library, Child(RECORDS, url) as child:
+        library.begin_recording()
+        child.hear()
+        assert ("crashed", 1) not in stored_outcomes()
+        child.kill()
+        eventually(lambda: stored_outcomes() == [("complete", 1), ("crashed", 1), ("crashed", 1)])
+        assert {tape.finish_reason for tape in library.list(Filter.where(outcome="crashed")).tapes} == {"found"}
+        own = recorded(library, b"x")
+        eventually(lambda: own not in library.unsummarised())
 
 
 def test_open_tapes_of_a_process_that_lives_are_not_crashed_by_another_one(url: str) -> None:

@@ -207,6 +207,37 @@ def test_a_secret_that_comes_byte_by_byte_is_masked_like_a_whole_one() -> None:
     assert masked(*(WIRE[at : at + 1] for at in range(len(WIRE)))) == masked(WIRE)
 
 
+@pytest.mark.parametrize(
+    ("stream", "kept"),
+    [
+        ('data: {"password":\ndata: "topsecret"}\n\n', 'data: {"password":\ndata: "*********"}\n\n'),
+        ('data: {"password"\r\ndata:  :\r\ndata:"top"}\r\n', 'data: {"password"\r\ndata:  :\r\ndata:"***"}\r\n'),
+        ('data:{"secret":\ndata:\ndata: 123\ndata: ,"n":1}', 'data:{"secret":\ndata:\ndata: 111\ndata: ,"n":1}'),
+        ('data: {"secret":\ndata: ["a",\ndata: "b"]}', 'data: {"secret":\ndata: ["*",\ndata: "*"]}'),
+        ('{"secret":\n"data"}', '{"secret":\n"****"}'),
+    ],
+)
+def test_a_value_on_another_line_of_an_event_is_masked_wherever_it_is_cut(stream: str, kept: str) -> None:
+    assert masked(stream) == kept
+    for place in range(len(stream) + 1):
+        assert masked(stream[:place], stream[place:]) == kept, place
+    assert masked(*stream) == kept
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\n\n\n"])
+def test_an_event_that_breaks_off_before_a_value_does_not_mask_the_next_one(end: str) -> None:
+    stream = f'data: {{"password":{end}data: {{"content":"hello"}}{end}'
+
+    assert masked(stream) == stream
+    assert masked(*stream) == stream
+
+
+def test_text_is_masked_as_json_and_is_not_longer_than_before() -> None:
+    assert DEFAULT.text('said {"api_key":"sk-1"} \ud800') == 'said {"api_key":"****"} \ud800'
+    assert DEFAULT.text('{"secret":"é') == '{"secret":"*'
+    assert Redactor.off().text('{"secret":"a"}') == '{"secret":"a"}'
+
+
 @pytest.mark.parametrize("spaces", [0, 1, 15, 16, 17, 200])
 def test_a_key_and_its_colon_may_be_any_distance_apart_in_different_chunks(spaces: int) -> None:
     text = f'{{"secret"{" " * spaces}:"x"}}'

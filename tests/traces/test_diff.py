@@ -17,6 +17,7 @@ from tailrace.llm.said import ToolCall
 from tailrace.tape import Kind, Library, Origin, Outcome
 from tailrace.traces import Trace, TraceDiff, diff_traces
 from tailrace.traces.changes import PieceKind
+from tailrace.traces.diff import TooManyEvents
 from traces.recorded import MS, record
 
 STREAMS = Path(__file__).parents[1] / "llm" / "streams"
@@ -291,3 +292,15 @@ def test_the_lanes_are_aligned_at_the_first_content(make: Make) -> None:
 def test_without_content_on_both_sides_they_are_aligned_at_the_start(make: Make) -> None:
     timing = diff_traces(make(*COUNT), make((5, STOP)), align="content").timing
     assert (timing.align, timing.a.offsets_ns[0], timing.b.offsets_ns[0]) == ("start", 100 * MS, 5 * MS)
+
+
+def test_more_events_than_are_wanted_are_refused_in_however_many_reads_they_came(make: Make) -> None:
+    few, reads = make(*COUNT), make(*((10 * n, said(content="a")) for n in range(5)))
+    packed = make((10, said(content="a") * 5), (20, b": ping\n\n"))
+
+    assert diff_traces(few, few, max_events=4).is_equal
+    for other in (reads, packed):
+        assert diff_traces(other, other).is_equal
+        for one, two in ((few, other), (other, few)):
+            with pytest.raises(TooManyEvents, match=f"{other.tape.id} has more than 4 events"):
+                diff_traces(one, two, max_events=4)

@@ -83,6 +83,7 @@ def test_the_metadata_says_how_it_went(record: Record) -> None:
         "model": "m",
         "outcome": "complete",
         "upstream": "local",
+        "dialect": "openai-chat",
         "http_status": 200,
         "error": None,
         "method": "POST",

@@ -25,9 +25,18 @@ def test_what_is_right_is_given_back() -> None:
     assert GOOD.fields("object") == Fields({"x": "y"}, "line 3.object")
 
 
+def test_a_moment_is_unix_time() -> None:
+    at = Fields({"z": "2026-11-20T03:00:00.000001Z", "offset": "1970-01-01T01:00:00+01:00"}, "line 3")
+    assert (at.moment_ns("z"), at.moment_ns("offset")) == (1_795_143_600_000_001_000, 0)
+
+
 @pytest.mark.parametrize(
     ("method", "value", "expected"),
     [
+        ("moment_ns", "now", "a is 'now', expected an ISO 8601 time"),
+        ("moment_ns", "2026-11-20", "a is '2026-11-20', expected a time after 1970 with its offset from UTC"),
+        ("moment_ns", "1969-11-20Z", "a is '1969-11-20Z', expected an ISO 8601 time"),
+        ("moment_ns", "2262-04-12T00:00Z", "a is '2262-04-12T00:00Z', expected a time before 2262"),
         ("text", 1, "a is 1, expected a string"),
         ("text", None, "a is not there, expected a string"),
         ("text_or_none", [], "a is [], expected a string"),

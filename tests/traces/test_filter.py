@@ -254,6 +254,22 @@ def test_the_size_of_a_filter_is_bounded() -> None:
     values = ",".join(["a"] * MAX_VALUES)
     parse_filter(f"model:{values}")
     assert refusal(f"model:{values},last")[:2] == ("last", f"model: takes at most {MAX_VALUES} values")
+    assert refusal("ab* " * 10 + 'model:a* "last ab*" b')[:2] == (
+        '"last ab*"',
+        "a filter has at most 10 beginnings of words",
+    )
+    together = f"a filter has at most {MAX_VALUES} values together"
+    assert refusal(f"model:{values[2:]} b type:stream c")[:2] == ("type:stream", together)
+
+
+@pytest.mark.parametrize("text", ["a*", "text:ab,a*", '"how a*"', '-"a-*"', "é*"])
+def test_a_beginning_of_one_letter_is_refused(text: str) -> None:
+    assert refusal(text)[1].endswith("is the beginning of too many words")
+
+
+@pytest.mark.parametrize("text", ["ab*", "a", "a*b", '"a be*"', "动*", "é1*"])
+def test_other_beginnings_are_taken(text: str) -> None:
+    parse_filter(text)
 
 
 _PIECES = st.sampled_from(

@@ -1,4 +1,4 @@
-"""JSON lines and back: nothing is lost, and what is wrong is refused with its line."""
+"""JSON lines and back: nothing is lost, and what is wrong is refused with its line. Other files are told apart."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tailrace.errors import LibraryError
 from tailrace.llm import summarise
+from tailrace.llm.codec import dumps
 from tailrace.tape import Kind, Library, Origin, Outcome
-from tailrace.traces import as_har, as_jsonl, read_file, tapes_in
+from tailrace.traces import as_cast, as_har, as_json, as_jsonl, read_file, tapes_in
 from tailrace.traces.importing import MAX_IMPORT_BYTES
 from traces.recorded import MADE, begin
 from traces.recorded import record as record_in
@@ -153,7 +154,7 @@ def test_a_line_that_is_no_json_is_named(lines: list[bytes]) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"hello", b"[1]", b"{}", b'{"log"', b"\xff\xfe\x00"])
 def test_another_file_is_refused(data: bytes) -> None:
-    with pytest.raises(LibraryError, match="neither JSON lines of Tailrace nor HAR"):
+    with pytest.raises(LibraryError, match=r"neither an export of Tailrace \(jsonl, json, sse\) nor HAR"):
         tapes_in(data)
 
 
@@ -163,6 +164,31 @@ def test_har_is_known_by_what_is_in_it_also_over_several_lines(record: Record) -
     for indent in (None, 2):
         (finished,) = tapes_in(json.dumps(document, indent=indent).encode())
         assert finished.frames == recorded.frames
+
+
+def test_json_and_event_streams_are_known_by_what_is_in_them(record: Record) -> None:
+    recorded = record((1, b"data: 1\n\n"))
+    document = as_json(recorded.tape, recorded.exchange, recorded.frames)
+    for data in (dumps(document), json.dumps(document, indent=2).encode(), b"data: 1\n\n", b": hello\ndata: 1\n\n"):
+        (finished,) = tapes_in(data)
+        assert finished.head.kind is Kind.STREAM
+        assert b"data: 1\n\n" in finished.frames[0].data
+
+
+def test_an_asciicast_is_refused_since_it_has_the_text_alone(record: Record) -> None:
+    recorded = record((1, b"data: 1\n\n"), dialect="plain")
+    third = b'{"version":3,"term":{"cols":80,"rows":24}}\n[0.1,"o","a"]\n'
+    for data in (b"".join(as_cast(recorded.tape, recorded.frames)), third):
+        with pytest.raises(LibraryError, match=r"^it is an asciicast, which has the text alone") as raised:
+            tapes_in(data)
+        assert raised.value.hint == "export the trace with another --format; cast is to look at"
+
+
+@pytest.mark.parametrize("place", ["log", "tailrace", "endpoint", "x"])
+def test_what_is_nested_too_deep_is_refused(place: str) -> None:
+    for depth in range(900, 1100):
+        with pytest.raises(LibraryError):
+            tapes_in(b'{"%b":' % place.encode() + b"[" * depth + b"]" * depth + b"}")
 
 
 def test_the_file_is_named_and_has_a_bound(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -16,6 +17,7 @@ from tailrace.llm.texts import index_texts
 from tailrace.sse import Decoder, Event
 from tailrace.tape import Filter, Kind, Library, Outcome
 from tailrace.traces import LiveList, as_row, live_list, parse_filter, position, position_now
+from tailrace.traces.position import Position
 from tape.given import Child, eventually, is_ended
 from traces.recorded import begin, record
 
@@ -161,6 +163,36 @@ async def test_one_that_is_deleted_is_removed(library: Library, live: LiveList) 
     assert follower.removed == [tape_id]
 
 
+async def test_one_that_is_deleted_long_after_its_end_is_removed(
+    library: Library, live: LiveList, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(position, "LATE_MS", -1000)  # as if it had ended long ago
+    tape_id, another = stored(library), stored(library)
+    after, rows = position_now(library), listed(library)
+    with Library(url) as elsewhere:
+        async with aclosing(live.follow(EVERYTHING, after)) as parts:
+            follower = Follower(parts, rows)
+            await follower.hear(lambda: follower.open == 0)
+            await asyncio.to_thread(elsewhere.delete, [tape_id])
+            await follower.hear(lambda: set(follower.rows) == {another})
+        await asyncio.to_thread(elsewhere.delete, [another])
+    async with aclosing(LiveList(library).follow(parse_filter("type:stream"), follower.last_id)) as parts:
+        back = Follower(parts, follower.rows)
+        await back.hear(lambda: not back.rows)
+    assert (follower.removed, back.removed) == ([tape_id], [another])
+    assert follower.resets == back.resets == 0
+
+
+async def test_who_comes_back_after_more_deletions_than_are_remembered_begins_again(
+    library: Library, live: LiveList
+) -> None:
+    moment = position_now(library).partition(".")[0]
+    async with aclosing(live.follow(EVERYTHING, f"{moment}.5")) as parts:
+        follower = Follower(parts)
+        await follower.hear(lambda: follower.resets)
+    assert Position.parse(follower.last_id).deletion == 0  # type: ignore[union-attr]
+
+
 # Filters
 
 
@@ -294,7 +326,7 @@ async def test_after_a_cut_at_every_event_the_list_is_right(
     assert follower.resets == 0
 
 
-@pytest.mark.parametrize("after", ["", "x", "1-2-3", "99999999999999"])
+@pytest.mark.parametrize("after", ["", "x", "1.0-2-3", "99999999999999.0"])
 async def test_a_position_that_is_none_is_a_reset_and_it_goes_on(library: Library, live: LiveList, after: str) -> None:
     async with aclosing(live.follow(EVERYTHING, after)) as parts:
         follower = Follower(parts)
@@ -372,12 +404,52 @@ async def test_nobody_looks_when_nobody_follows(
         follower = Follower(parts)
         await follower.hear(lambda: follower.open == 0)
 
-    def never(*_: Any) -> Any:
-        raise AssertionError("somebody looked")
+    looks = 0
+    look_at = live_list.look_at
 
-    monkeypatch.setattr(live_list, "look_at", never)
-    stored(library)
-    await asyncio.sleep(0.05)
+    def counted(*arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return look_at(*arguments)
+
+    monkeypatch.setattr(live_list, "look_at", counted)
+    tape_id = await asyncio.to_thread(stored, library)  # for which a follower would look again and again
+    assert looks == 0
+    async with aclosing(live.follow(EVERYTHING)) as parts:
+        follower = Follower(parts)
+        await follower.hear(lambda: follower.open == 0)
+        await asyncio.to_thread(library.delete, [tape_id])
+        await follower.hear(lambda: follower.removed)
+    assert looks >= 2
+
+
+async def test_after_a_look_that_took_long_there_is_a_longer_rest(
+    library: Library, live: LiveList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_list, "LOOK_S", 0.0)
+    took: list[float] = []
+    ended: list[float] = []
+    rested: list[float] = []
+    look_at = live_list.look_at
+
+    def slow(*arguments: Any) -> Any:
+        began = time.monotonic()
+        if ended:
+            rested.append(began - ended[-1])
+        time.sleep(0.01)
+        try:
+            return look_at(*arguments)
+        finally:
+            ended.append(time.monotonic())
+            took.append(ended[-1] - began)
+
+    monkeypatch.setattr(live_list, "look_at", slow)
+    monkeypatch.setattr(live_list, "STATE_S", 0.0)
+    async with aclosing(live.follow(EVERYTHING)) as parts:
+        follower = Follower(parts)
+        await follower.hear(lambda: len(follower.events) == 4)
+    assert rested
+    assert all(rest >= 9 * look for rest, look in zip(rested, took, strict=False))
 
 
 async def test_who_is_cancelled_while_it_looks_leaves_the_others_theirs(library: Library, live: LiveList) -> None:

@@ -224,7 +224,7 @@ async def test_a_position_that_is_none_of_the_trace_begins_again_and_says_so(lib
 
 async def test_it_goes_on_when_the_trace_was_packed_meanwhile(library: Library) -> None:
     recording = begin(library, *CHUNKS[:10])
-    eventually(lambda: len(list(library.frames(recording.id))) == 10)
+    eventually(lambda: library.frame_count(recording.id) == 10)
     live = await live_trace(library, recording.id)
     first = Heard()
     async for event in events_in(live.parts):
@@ -242,7 +242,7 @@ async def test_it_goes_on_when_the_trace_was_packed_meanwhile(library: Library) 
 
 async def test_a_position_from_the_timeline_of_an_open_trace_goes_on_from_there(library: Library) -> None:
     recording = begin(library, (1, CHUNKS[1][1] + CHUNKS[2][1][:30]))
-    eventually(lambda: list(library.frames(recording.id)))
+    eventually(lambda: library.frame_count(recording.id))
     seen = expected(library, recording.id)
     after = f"{len(seen['events']['kind'])}.{len(seen['reads']['t_us'])}"
     live = await live_trace(library, recording.id, after)

@@ -119,6 +119,28 @@ def test_one_that_is_deleted_is_gone_once(library: Library, looking: Looking) ->
     assert looking.again().gone == ()
 
 
+def test_one_that_is_deleted_is_gone_however_old_it_was(
+    library: Library, looking: Looking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(position, "LATE_MS", -1000)  # as if it had ended long ago
+    tape_id = stored(library)
+    looking.again()
+    assert looking.known is not None
+    assert looking.known.tapes == {}
+    library.delete([tape_id])
+    assert looking.again().gone == (tape_id,)
+    assert looking.again().gone == ()
+
+
+def test_more_deletions_than_are_remembered_are_too_much(library: Library, looking: Looking) -> None:
+    looking.again()
+    assert looking.known is not None
+    looking.known = replace(looking.known, deletion=5)  # as at another library
+    found = looking.again()
+    assert (found.is_too_much, found.gone) == (True, ())
+    assert not looking.again().is_too_much
+
+
 def test_too_much_is_said_instead_of_found(library: Library, looking: Looking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookout, "MAX_CHANGED", 3)
     looking.again()

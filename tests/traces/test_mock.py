@@ -269,6 +269,50 @@ def test_a_page_of_another_site_cannot_have_it_called_by_another_name(stream: Mo
         assert mock.client().request("GET", "/v1/models", b"", "Host: mock.internal").status == 200
 
 
+@pytest.mark.parametrize(
+    "field",
+    ["Origin: https://evil.example", "Origin: null", "Origin: http://127.0.0.1.evil.example:80",
+     "Sec-Fetch-Site: cross-site"],
+)  # fmt: skip
+def test_a_page_of_another_site_reads_nothing_though_the_recorded_answer_was_for_any(
+    record: Record, field: str
+) -> None:
+    trace = trace_of(record((0, DONE), request_body=BODY), ("Access-Control-Allow-Origin", "*"))
+    with running([trace]) as mock:
+        for method, path in (("POST", CHAT), ("OPTIONS", CHAT), ("GET", "/v1/models")):
+            answer = mock.client().request(method, path, BODY, field)
+            assert (answer.status, answer.json()["error"]["code"]) == (403, "origin_not_allowed")
+            assert answer.header("access-control-allow-origin") is None
+    with running([trace], hosts=None) as mock:
+        assert mock.client().request("POST", CHAT, BODY, field).status == 200
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [("Origin: http://localhost:5173", "Sec-Fetch-Site: same-site"), ("Origin: http://[::1]",),
+     ("Sec-Fetch-Site: none",)],
+)  # fmt: skip
+def test_a_page_of_this_machine_may_call_it(mock: Mocked, fields: tuple[str, ...]) -> None:
+    assert mock.client().request("POST", CHAT, BODY, *fields).read_all().endswith(DONE)
+
+
+def test_keys_in_a_query_are_in_no_line_of_the_log(record: Record) -> None:
+    trace = trace_of(record((0, DONE), request_body=BODY, path="/v1/x?key=sk-recorded"))
+    with running([trace]) as mock:
+        for method, path in (("POST", "/v1/x"), ("POST", "/v1/none"), ("DELETE", "/v1/x"), ("GET", "/v1/models")):
+            mock.client().request(method, f"{path}?key=sk-secret", BODY).read_all()
+        mock.line("models")
+        assert len(mock.lines) >= 4
+        assert "sk-" not in "\n".join(mock.lines)
+        assert "POST /v1/x?key=[redacted]  200" in mock.line("exact")
+
+
+def test_what_was_sent_is_counted_in_the_chunks_in_which_it_is_sent(stream: MockTrace) -> None:
+    with running([stream], "rechunk:1") as mock:
+        sent = len(mock.client().request("POST", CHAT, BODY).read_all())
+        assert f"  {sent} of {sent} chunks  " in mock.line("exact")
+
+
 def test_a_mistake_costs_one_connection_and_is_said(mock: Mocked, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("oh")

@@ -127,6 +127,17 @@ def test_secrets_are_compared_as_they_were_recorded_masked(make: Callable[..., M
     assert shelf_of(trace).take(asked(body, "/v1/x?key=other")) == Match(trace, Likeness.EXACT)
 
 
+def test_the_length_of_a_secret_makes_no_difference(make: Callable[..., MockTrace]) -> None:
+    trace = make({"model": "m", "tools": [{"api_key": "sk-1234"}]})
+    shelf = shelf_of(trace)
+
+    assert shelf.take(asked({"model": "m", "tools": [{"api_key": "sk-123456789"}]})) == Match(trace, Likeness.EXACT)
+    assert shelf.take(asked({"model": "m", "tools": [{"api_key": ""}]})) is None
+    miss = shelf.miss(asked({"model": "n", "tools": [{"api_key": "sk-12"}]}))
+    assert miss.difference is not None
+    assert miss.difference.path_a == "/model"
+
+
 def test_what_is_no_json_is_compared_byte_for_byte(make: Callable[..., MockTrace]) -> None:
     trace = make(b"a=1&b=2")
     assert shelf_of(trace).take(asked(b"a=1&b=2")) == Match(trace, Likeness.EXACT)

@@ -35,6 +35,13 @@ def stream(library: Library, *, seed: int = 1, events: int = 30, cut: bytes = b"
     return tape_id
 
 
+def is_stored(library: Library, tape_id: str) -> bool:
+    try:
+        return bool(list(library.frames(tape_id)))
+    except TapeNotFound:
+        return False
+
+
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the streams that are read, each as often as it is."""
@@ -81,7 +88,7 @@ def test_what_is_kept_and_what_is_not_says_the_same(library: Library, reads: lis
 
 def test_one_that_is_being_recorded_is_read_as_far_as_it_is(library: Library) -> None:
     recording = begin(library, (1, b"data: 1\n\ndata: 2"), dialect="plain")
-    eventually(lambda: list(library.frames(recording.id)))
+    eventually(lambda: is_stored(library, recording.id))
     read = Opened(library)
     assert loads(dumps(read.timeline(recording.id)))["events"]["delta"] == ["1\n"]
     assert read.events(recording.id, 1, 10)["total"] == 1
@@ -89,6 +96,25 @@ def test_one_that_is_being_recorded_is_read_as_far_as_it_is(library: Library) ->
     recording.close(Outcome.COMPLETE)
     eventually(lambda: is_ended(library, recording.id))
     assert read.events(recording.id, 1, 10)["total"] == 2
+
+
+def test_one_that_is_being_recorded_says_its_prompt_as_a_list_does(library: Library) -> None:
+    recording = begin(library, (1, b"data: 1\n\n"), request_body=REQUEST)
+    eventually(lambda: is_stored(library, recording.id))
+    read = Opened(library)
+    assert library.open(recording.id).prompt is None
+    assert read.trace(recording.id)["trace"]["prompt"] == "Hi"
+    assert read.timeline(recording.id)["trace"]["prompt"] == "Hi"
+    recording.close(Outcome.COMPLETE)
+
+
+def test_what_is_kept_is_at_hand(library: Library) -> None:
+    kept, other = stream(library), stream(library, seed=2)
+    read = Opened(library)
+    assert not read.is_at_hand(kept)
+    read.events(kept, 1, 10)
+    assert read.is_at_hand(kept)
+    assert not read.is_at_hand(other)
 
 
 def test_an_answer_in_one_piece_has_no_events(library: Library) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from tailrace.llm import Delta, DeltaKind, named
 from tailrace.sse import Event
 from tailrace.tape import Frame, Origin, Outcome
 from tailrace.traces import Pace, TimedEvent, deltas, pace, timed_events
+from tailrace.traces.reading import ending_of
 from traces.recorded import MADE
 
 Record = Callable[..., Any]
@@ -51,6 +53,21 @@ def test_an_event_of_tailraces_own_says_so() -> None:
         (Origin.UPSTREAM, "a"),
         (Origin.TAILRACE, "cut"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "data", "ending"),
+    [
+        ("openai-chat", HELLO + b"data: [DONE]\n\n", (Outcome.COMPLETE, None)),
+        ("openai-chat", b'data: {"error":{"message":"no"}}\n\ndata: [DONE]\n\n', (Outcome.UPSTREAM_ERROR, "no")),
+        ("openai-chat", HELLO, (Outcome.TRUNCATED, "the stream has no terminal event")),
+        ("plain", HELLO, (Outcome.COMPLETE, None)),
+    ],
+)
+def test_how_a_stream_ended_is_what_its_first_terminal_event_says(
+    dialect: str, data: bytes, ending: tuple[Outcome, str | None]
+) -> None:
+    assert ending_of(events(frames((1, data)), dialect), named(dialect)) == ending
 
 
 def test_what_the_client_got_in_another_form_has_no_events() -> None:

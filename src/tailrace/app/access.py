@@ -70,18 +70,20 @@ class Access:
         token = self._file.follow()  # None when the file was deleted
         return token is not None and hmac.compare_digest(_bytes(token), _bytes(text))
 
-    def cookie(self) -> str:
-        """The value of `Set-Cookie` for a browser that has shown the token."""
+    def cookie(self, *, is_secure: bool = False) -> str:
+        """The value of `Set-Cookie` for a browser that has shown the token; one that came by TLS shows it in no other
+        way from then on."""
         token = self._file.follow()
         assert token is not None, "a cookie without a token"
-        return f"{self.cookie_name}={token}; Max-Age={COOKIE_S}; Path=/; HttpOnly; SameSite=Strict"
+        secure = "; Secure" if is_secure else ""
+        return f"{self.cookie_name}={token}; Max-Age={COOKIE_S}; Path=/; HttpOnly; SameSite=Strict{secure}"
 
     def check(self, scope: Scope) -> None:
         """Raises `ApiError`: 401 without the token, 403 for a change that another site asks a browser for."""
         fields = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        if b"authorization" in fields:
-            kind, _, given = fields[b"authorization"].strip().partition(" ")
-            if kind.lower() != "bearer" or not self.is_token(given.strip()):
+        kind, _, given = fields.get(b"authorization", "").strip().partition(" ")
+        if kind.lower() == "bearer":  # any other is for a proxy in front, and browsers send it with everything
+            if not self.is_token(given.strip()):
                 raise ApiError(401, "no_access", "this is not the token of Tailrace's web UI", hint=_HINT)
             return
         cookies = list(_cookies(scope["headers"], self.cookie_name))

@@ -27,6 +27,8 @@ HEADERS: Mapping[str, str] = {
 }
 """Of every answer of the API: what was recorded is kept by no cache and embedded by no other site."""
 
+_MAX_SHOWN_CHARACTERS = 100
+
 logger = logging.getLogger("tailrace.server")
 
 
@@ -89,7 +91,8 @@ def as_api_error(error: TailraceError) -> ApiError:
 
 def bad_parameter(name: str, value: object, expected: str) -> ApiError:
     """A parameter that cannot be taken; `expected` says what can."""
-    return ApiError(400, "bad_parameter", f"{name} is {value!r}, expected {expected}", parameter=name)
+    shown = repr(value) if len(str(value)) <= _MAX_SHOWN_CHARACTERS else f"{str(value)[:_MAX_SHOWN_CHARACTERS]!r}..."
+    return ApiError(400, "bad_parameter", f"{name} is {shown}, expected {expected}", parameter=name)
 
 
 async def _as_it_is(_: Request, error: Exception) -> Response:
@@ -109,12 +112,27 @@ async def _of_parameters(_: Request, error: Exception) -> Response:
     name = str(first["loc"][-1])
     if first["type"] == "missing":
         return ApiError(400, "bad_parameter", f"the parameter {name} is missing", parameter=name).response()
-    return bad_parameter(name, first["input"], _expected(str(first["msg"]))).response()
+    return bad_parameter(name, first["input"], _expected(first["type"], first.get("ctx", {}))).response()
 
 
-def _expected(message: str) -> str:
-    """Pydantic's sentence as the end of ours: "Input should be a valid integer, unable to ..." is "a valid integer"."""
-    return message.removeprefix("Input should be ").removeprefix("Value error, ").partition(", unable to")[0]
+def _expected(kind: str, limits: Mapping[str, object]) -> str:
+    """What a parameter takes, in our words, by what the framework calls the fault of the one that was given."""
+    match kind:
+        case "int_parsing" | "int_parsing_size" | "int_from_float" | "int_type":
+            return "a whole number"
+        case "bool_parsing" | "bool_type":
+            return "true or false"
+        case "greater_than_equal":
+            return f"at least {limits['ge']}"
+        case "less_than_equal":
+            return f"at most {limits['le']}"
+        case "string_too_long":
+            return f"at most {limits['max_length']} characters"
+        case "literal_error":
+            return str(limits["expected"])
+        case "string_pattern_mismatch":
+            return "one that an answer has given"
+    return "another one"
 
 
 async def _of_routing(request: Request, error: Exception) -> Response:

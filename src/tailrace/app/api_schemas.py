@@ -203,6 +203,7 @@ _REASONS = {
     403: "A page of another site asks: `forbidden`.",
     404: "There is no such trace: `not_found`.",
     409: "More than one trace begins with this: `ambiguous_id`; or it is still being recorded: `still_open`.",
+    413: "A trace has more events than are compared here: `too_many_events`.",
     503: "The library cannot be read: `library_unavailable`; or too many look on: `too_many_followers`.",
 }
 _OF_ALL = (400, 401, 403, 503)

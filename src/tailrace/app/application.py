@@ -1,7 +1,8 @@
 """The ASGI application: the relay, and beside it the web UI, its API, and what says how the server is.
 
 Rules: a relayed request meets the guard and then the gateway, nothing else. Nothing below `API` is answered to those
-without the token of the UI, whatever is there.
+without the token of the UI, whatever is there. All of them see one path, the one below the root at which a server
+has mounted this application: what is checked is what is answered.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -39,6 +41,20 @@ from tailrace.llm.codec import Object, dumps
 from tailrace.llm.dialect import openai_error
 
 API = "/api/"
+
+
+def at_root(scope: Scope) -> Scope:
+    """A request as it is without the path at which the application is mounted. Addresses are still made with that."""
+    root = scope.get("root_path", "").rstrip("/")
+    if not root:
+        return scope
+    path: str = scope["path"]
+    raw_path: bytes = scope.get("raw_path") or b""
+    if path == root or path.startswith(f"{root}/"):
+        path = path[len(root) :] or "/"
+        raw_root = quote(root).encode()
+        raw_path = (raw_path[len(raw_root) :] or b"/") if raw_path.startswith(raw_root) else b""  # made from the path
+    return {**scope, "path": path, "raw_path": raw_path, "root_path": "", "app_root_path": root}
 
 
 class Application:
@@ -106,6 +122,7 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            scope = at_root(scope)
             path = scope["path"]
             objection = self._guard.objection(scope)
             if objection is not None and path.startswith(API):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from fastapi import Response
 
@@ -20,6 +21,13 @@ MAX_FOLLOWERS = 100
 RETRY_AFTER_S = 5
 
 
+class Live(NamedTuple):
+    """What somebody follows: the bytes, and more headers of the answer."""
+
+    parts: AsyncGenerator[bytes]
+    headers: Mapping[str, str] = {}
+
+
 class Followers:
     """Those who look on, of one process. There are at most `MAX_FOLLOWERS`."""
 
@@ -28,9 +36,10 @@ class Followers:
         self._following: set[asyncio.Task[None]] = set()
         self._is_over = False
 
-    def answer(self, parts: AsyncGenerator[bytes], headers: Mapping[str, str] | None = None) -> Response:
-        """The answer that sends these bytes as an event stream, with more headers; 503 when there is no place."""
-        return _LiveResponse(self, parts, headers or {})
+    def answer(self, begin: Callable[[], Awaitable[Live]]) -> Response:
+        """The answer that sends what `begin` gives as an event stream; 503 when there is no place. It is called when
+        there is one, so that those who are refused cost nothing. What it raises is answered as of a route."""
+        return _LiveResponse(self, begin)
 
     def end_all(self) -> None:
         """Ends every stream, whole, and lets no one begin: the server is stopping."""
@@ -58,38 +67,55 @@ class Followers:
 
     async def send(self, parts: AsyncGenerator[bytes], receive: Receive, send: Send) -> None:
         """Sends the parts until there are no more, the client has left, or all is ended."""
-        async with asyncio.TaskGroup() as group:
-            sending = group.create_task(_send_parts(parts, send), name="tailrace-follower")
-            leaving = group.create_task(_until_left(receive), name="tailrace-follower-leaves")
+
+        def begun(sending: asyncio.Task[None]) -> None:
             self._following.add(sending)
-            try:
-                if self._is_over:  # since it has got its place
-                    sending.cancel()
-                await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                self._following.discard(sending)
+            sending.add_done_callback(self._following.discard)
+            if self._is_over:  # since it has got its place
                 sending.cancel()
-                leaving.cancel()
+
+        await send_until_left(parts, receive, send, begun)
+
+
+async def send_until_left(
+    parts: AsyncGenerator[bytes],
+    receive: Receive,
+    send: Send,
+    begun: Callable[[asyncio.Task[None]], None] = lambda _: None,
+) -> None:
+    """Sends the parts until there are no more or the client has left: a server takes them in silence then, all of
+    them. `begun` is given the task, which may be cancelled."""
+    async with asyncio.TaskGroup() as group:
+        sending = group.create_task(_send_parts(parts, send), name="tailrace-sending")
+        leaving = group.create_task(_until_left(receive), name="tailrace-leaving")
+        try:
+            begun(sending)
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            leaving.cancel()
 
 
 class _LiveResponse(Response):
     media_type = "text/event-stream"
 
-    def __init__(self, followers: Followers, parts: AsyncGenerator[bytes], headers: Mapping[str, str]) -> None:
-        super().__init__(headers={**HEADERS, "X-Accel-Buffering": "no", **headers})
+    def __init__(self, followers: Followers, begin: Callable[[], Awaitable[Live]]) -> None:
+        super().__init__(headers={**HEADERS, "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._followers = followers
-        self._parts = parts
+        self._begin = begin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with contextlib.aclosing(self._parts) as parts:
-            try:
-                with self._followers.place():
+        try:
+            with self._followers.place():
+                parts, headers = await self._begin()
+                self.headers.update(headers)
+                async with contextlib.aclosing(parts):
                     await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                     await self._followers.send(parts, receive, send)
                     await send({"type": "http.response.body", "body": b""})
-            except ApiError as error:
-                await error.response()(scope, receive, send)
+        except ApiError as error:
+            await error.response()(scope, receive, send)
 
 
 async def _send_parts(parts: AsyncGenerator[bytes], send: Send) -> None:

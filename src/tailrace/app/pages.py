@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 import anyio.to_thread
 
@@ -136,8 +137,10 @@ class Pages:
         tokens = [pair.removeprefix(b"token=").decode("latin-1") for pair in given if pair.startswith(b"token=")]
         if tokens and self._access.is_token(tokens[-1]):
             rest = b"&".join(pair for pair in given if not pair.startswith(b"token="))
-            location = scope["path"].encode() + (b"?" + rest if rest else b"")
-            headers = {**_ALWAYS, **_NO_STORE, "Set-Cookie": self._access.cookie()}
+            path = quote(scope.get("app_root_path", "") + scope["path"]).encode()
+            location = path + (b"?" + rest if rest else b"")
+            cookie = self._access.cookie(is_secure=scope.get("scheme") == "https")
+            headers = {**_ALWAYS, **_NO_STORE, "Set-Cookie": cookie}
             await _send(scope, send, 303, headers, b"", [(b"location", location)])
         elif tokens:
             await _send_plain(scope, send, 401, "This link does not fit", _MISFIT)

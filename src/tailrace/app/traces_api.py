@@ -1,30 +1,31 @@
 """The API of the traces: lists, documents, live streams, files. See docs/reference/traces-api.md.
 
-Rules: what reads the library or makes a document does it in a thread, a few at once, and the codec writes it, not the
-framework: the relay shares this process. What lasts goes from its source to the server with nothing between. Every
-parameter is checked, and one that is not known is refused, since it would be a mistake that nobody sees.
+Rules: what reads the library or makes a document does it in a thread, in its turn (`reading.py`), and the codec writes
+it, not the framework: the relay shares this process. What lasts goes from its source to the server with nothing
+between. Every parameter is checked, and one that is not known is refused, since it would be a mistake that nobody sees.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from itertools import islice
+from typing import Annotated, Literal
 
-import anyio
-import anyio.to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.routing import APIRoute
 
 from tailrace.app.api_error import HEADERS, ApiError
 from tailrace.app.api_schemas import Responses, answers, errors, files
-from tailrace.app.live_response import Followers
-from tailrace.gateway.refusal import Receive, Scope, Send
+from tailrace.app.live_response import Followers, Live
+from tailrace.app.reading import Pieces, Readers
 from tailrace.llm.codec import dumps
 from tailrace.tape import Library
+from tailrace.tape.indexer import gently
 from tailrace.traces import as_converted, as_wire, diff_traces, exported, parse_filter
 from tailrace.traces.copying import copied
-from tailrace.traces.diff import Align, Trace
+from tailrace.traces.diff import Align, TooManyEvents, Trace
 from tailrace.traces.live_list import LiveList
 from tailrace.traces.live_stream import live_trace
 from tailrace.traces.opened import Opened
@@ -32,11 +33,10 @@ from tailrace.traces.position import position_now
 from tailrace.traces.row import Rows, as_row
 
 MAX_LIMIT = 1000
-MAX_AT_ONCE = 4
+MAX_DIFF_EVENTS = 200_000
+"""Of each trace. The command line compares longer ones, in a process of its own."""
 MAX_FILTER_CHARACTERS = 4000
 MAX_ID_CHARACTERS = 2000
-PIECE_BYTES = 256 * 1024
-"""A file is read and sent in pieces of about this size."""
 
 CopyForm = Literal["curl", "python", "test"]
 _EVENTS = "text/event-stream"
@@ -64,20 +64,23 @@ LastId = Annotated[
 ]
 Converted = Annotated[bool, Query(description="The upstream's bytes, where the client got them in another form.")]
 
-T = TypeVar("T")
-
 
 def traces_api(library: Library, followers: Followers) -> APIRouter:
     """The routes below `/api/traces`. Access is not their affair."""
     router = APIRouter(prefix="/api/traces", tags=["traces"], dependencies=[Depends(check_names)])
     opened, rows, changes = Opened(library), Rows(library), LiveList(library)
-    readers = anyio.CapacityLimiter(MAX_AT_ONCE)
+    readers = Readers()
 
-    async def read(job: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(job, limiter=readers)
+    async def quick(job: Callable[[], object]) -> Response:
+        return json_response(await readers.look(lambda: dumps(job())))
 
-    async def answer(job: Callable[[], object]) -> Response:
-        return json_response(await read(lambda: dumps(job())))
+    async def derived(request: Request, job: Callable[[], object]) -> Response:
+        return json_response(await readers.derive(request, lambda: dumps(job())))
+
+    async def read_before(request: Request, id: str, job: Callable[[], object]) -> Response:
+        """Of a trace that somebody has looked at, a document is quick."""
+        is_kept = await readers.look(lambda: opened.is_at_hand(id))
+        return await (quick(job) if is_kept else derived(request, job))
 
     @router.get("", summary="The traces that a filter lets through, newest first", responses=answers("Rows"))
     async def list_traces(filter_text: FilterText = "", cursor: Cursor = None, limit: Limit = 50) -> Response:
@@ -86,40 +89,54 @@ def traces_api(library: Library, followers: Followers) -> APIRouter:
         def page() -> object:
             live_id = position_now(library)  # before the page, so that what comes meanwhile is told
             found = library.list(wanted, cursor=cursor, limit=limit)
-            shown = [as_row(tape) if tape.outcome is not None else rows.row(tape) for tape in found.tapes]
+            unsettled = set(library.unsummarised())
+            shown = [
+                rows.row(tape) if tape.outcome is None or tape.id in unsettled else as_row(tape) for tape in found.tapes
+            ]
             unindexed = library.unindexed()
             return {"traces": shown, "next_cursor": found.next_cursor, "live_id": live_id, "unindexed": unindexed}
 
-        return await answer(page)
+        return await quick(page)
 
     @router.get("/live", summary="The same list, as it changes", responses=files(_EVENTS))
     async def live_list(filter_text: FilterText = "", after: After = None, last_event_id: LastId = None) -> Response:
         wanted = parse_filter(filter_text)
-        return followers.answer(changes.follow(wanted, last_event_id or after))
 
-    @router.get("/diff", summary="Two traces, compared", responses={**answers("Diff"), **errors(404, 409)})
-    async def diff(a: str, b: str, align: Align = "start") -> Response:
-        return await answer(lambda: diff_traces(_trace(library, a), _trace(library, b), align=align))
+        async def begin() -> Live:
+            return Live(changes.follow(wanted, last_event_id or after))
+
+        return followers.answer(begin)
+
+    @router.get("/diff", summary="Two traces, compared", responses={**answers("Diff"), **errors(404, 409, 413)})
+    async def diff(request: Request, a: str, b: str, align: Align = "start") -> Response:
+        def compared() -> bytes:
+            try:
+                found = diff_traces(_trace(library, a), _trace(library, b), align=align, max_events=MAX_DIFF_EVENTS)
+            except TooManyEvents as error:
+                raise ApiError(413, "too_many_events", str(error), hint=f"tailrace trace diff {a} {b}") from error
+            return dumps(found)
+
+        return json_response(await readers.compare(request, compared))
 
     @router.get("/{id}", summary="A trace: its row, the request, both heads", responses=_of_one(answers("Trace")))
     async def trace(id: str) -> Response:
-        return await answer(lambda: opened.trace(id))
+        return await quick(lambda: opened.trace(id))
 
     @router.get("/{id}/timeline", summary="Every read and event, as columns", responses=_of_one(answers("Timeline")))
-    async def timeline(id: str) -> Response:
-        return await answer(lambda: opened.timeline(id))
+    async def timeline(request: Request, id: str) -> Response:
+        return await read_before(request, id, lambda: opened.timeline(id))
 
     @router.get("/{id}/events", summary="The events with their data", responses=_of_one(answers("Events")))
-    async def events(id: str, first: First = 1, limit: PageLimit = 200) -> Response:
-        return await answer(lambda: opened.events(id, first, limit))
+    async def events(request: Request, id: str, first: First = 1, limit: PageLimit = 200) -> Response:
+        return await read_before(request, id, lambda: opened.events(id, first, limit))
 
     @router.get("/{id}/chunks", summary="Everything that is on the tape", responses=_of_one(answers("Chunks")))
     async def chunks(id: str, first: First = 1, limit: PageLimit = 200) -> Response:
-        return await answer(lambda: opened.chunks(id, first, limit))
+        return await quick(lambda: opened.chunks(id, first, limit))
 
     @router.get("/{id}/message", summary="What the answer adds up to", responses=_of_one(answers("Message")))
-    async def message(id: str) -> Response:
-        return await answer(lambda: opened.message(id))
+    async def message(request: Request, id: str) -> Response:
+        return await derived(request, lambda: opened.message(id))
 
     @router.get(
         "/{id}/copy/{form}",
@@ -131,31 +148,39 @@ def traces_api(library: Library, followers: Followers) -> APIRouter:
             tape = library.open(id)
             return copied(form, tape, library.exchange(tape.id), str(request.base_url).rstrip("/")).encode()
 
-        return Response(await read(text), headers=HEADERS, media_type="text/plain")
+        return Response(await readers.look(text), headers=HEADERS, media_type="text/plain")
 
     @router.get("/{id}/live", summary="A stream in flight, as it goes on", responses=_of_one(files(_EVENTS)))
-    async def live(id: str, after: After = None, last_event_id: LastId = None) -> Response:
-        found = await live_trace(library, id, last_event_id or after)
-        return followers.answer(found.parts, {"Tailrace-Resume": found.verdict})
+    async def live(request: Request, id: str, after: After = None, last_event_id: LastId = None) -> Response:
+        async def begin() -> Live:
+            position = last_event_id or after
+            async with readers.deriving(request) if position else nullcontext():  # all up to there is read again
+                found = await live_trace(library, id, position)
+            return Live(found.parts, {"Tailrace-Resume": found.verdict})
+
+        return followers.answer(begin)
 
     @router.get("/{id}/raw", summary="The bytes as the client got them", responses=_of_one(files("text/plain")))
     async def raw(id: str, converted: Converted = False) -> Response:
-        tape = await read(lambda: library.open(id))
+        tape = await readers.look(lambda: library.open(id))
         select = as_converted if converted else as_wire
         headers = {"Content-Security-Policy": "default-src 'none'; sandbox"}
-        return Pieces(select(library.frames(tape.id)), read, headers, "text/plain; charset=utf-8")
+        return Pieces(select(library.frames(tape.id)), readers.look, headers, "text/plain; charset=utf-8")
 
     @router.get(
         "/{id}/export/{format}",
         summary="A trace as a file, as `tailrace trace export` writes it",
         responses=_of_one(files(*_FILE_TYPES.values())),
     )
-    async def export(id: str, format: FileFormat) -> Response:
+    async def export(request: Request, id: str, format: FileFormat) -> Response:
         def content() -> tuple[str, Iterator[bytes]]:
             tape = library.open(id)
-            return tape.id, exported(format, tape, library.exchange(tape.id), library.frames(tape.id))
+            return tape.id, exported(format, tape, library.exchange(tape.id), gently(library.frames(tape.id)))
 
-        tape_id, parts = await read(content)
+        async def read(job: Callable[[], bytes]) -> bytes:
+            return await readers.derive(None, job)  # whether the client has left is looked at all the while
+
+        tape_id, parts = await readers.derive(request, content)
         headers = {"Content-Disposition": f'attachment; filename="tailrace-{tape_id}.{format}"'}
         return Pieces(parts, read, headers, _FILE_TYPES[format])
 
@@ -168,11 +193,14 @@ def traces_api(library: Library, followers: Followers) -> APIRouter:
     async def delete(id: str) -> Response:
         def gone() -> None:
             tape = library.open(id)
-            if not library.delete([tape.id]) and library.open(tape.id).outcome is None:
+            if library.delete([tape.id]):
+                return
+            if library.open(tape.id).outcome is None:  # which raises that it is gone, where another has deleted it
                 hint = "it can be deleted when it has ended"
                 raise ApiError(409, "still_open", f"the trace {tape.id} is still being recorded", hint=hint)
+            raise ApiError(500, "not_deleted", f"the trace {tape.id} is still there", hint="try again in a moment")
 
-        await read(gone)
+        await readers.look(gone)
         return Response(status_code=204, headers=HEADERS)
 
     return router
@@ -199,39 +227,6 @@ def check_names(request: Request) -> None:
         seen.add(name)
 
 
-class Pieces(Response):
-    """An answer whose content is made while it is sent, by a reader in a thread."""
-
-    def __init__(
-        self,
-        content: Iterator[bytes],
-        read: Callable[[Callable[[], bytes]], Awaitable[bytes]],
-        headers: Mapping[str, str],
-        content_type: str,
-    ) -> None:
-        super().__init__(headers={**HEADERS, **headers, "Content-Type": content_type})
-        del self.headers["content-length"]
-        self._content = content
-        self._read = read
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        piece = await self._read(self._next)  # before the head: what fails at once is said
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        while piece:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            piece = await self._read(self._next)
-        await send({"type": "http.response.body", "body": b""})
-
-    def _next(self) -> bytes:
-        """The next piece; b"" at the end."""
-        gathered = bytearray()
-        for part in self._content:
-            gathered += part
-            if len(gathered) >= PIECE_BYTES:
-                break
-        return bytes(gathered)
-
-
 def _of_one(responses: Responses) -> Responses:
     """For a route of one trace."""
     return {**responses, **errors(404, 409)}
@@ -239,4 +234,5 @@ def _of_one(responses: Responses) -> Responses:
 
 def _trace(library: Library, tape_id: str) -> Trace:
     tape = library.open(tape_id)
-    return Trace(tape, library.exchange(tape.id), list(library.frames(tape.id)))
+    frames = gently(library.frames(tape.id))
+    return Trace(tape, library.exchange(tape.id), list(islice(frames, MAX_DIFF_EVENTS + 1)))  # one more is too many

@@ -22,9 +22,9 @@ from tailrace.llm.timing import Timing, measure
 from tailrace.tape import Filter, Frame, Kind, Library, Tape, delivered, schedule
 from tailrace.traces import (
     FORMATS,
+    Rows,
     as_converted,
     as_json,
-    as_row,
     as_wire,
     deltas,
     exported,
@@ -65,10 +65,11 @@ def list_(config_path: Path | None, count: int, filter_text: str, since: str | N
         wanted &= Filter.where(since=time.time_ns() - parse_span(since))
     with _library(config_path) as library:
         tapes = list(listing.newest(library, wanted, count))
-    if as_lines:
-        for tape in tapes:
-            click.echo(dumps(as_row(tape)).decode())
-        return
+        if as_lines:
+            rows = Rows(library)
+            for tape in tapes:
+                click.echo(dumps(rows.row(tape)).decode())
+            return
     for line in listing.rows(tapes):
         click.echo(line)
     if not tapes:

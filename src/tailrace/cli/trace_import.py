@@ -14,9 +14,10 @@ from tailrace.traces import read_file
 @config_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def import_(config_path: Path | None, file: Path) -> None:
-    """Take tapes in from JSON lines (export --format jsonl) or from the streams of a HAR file.
+    """Take tapes in from a file: JSON lines (export --format jsonl), the trace as JSON (json), the streams of a HAR
+    file (har), or the bytes of an event stream (sse).
 
-    Each gets a new id, which is written out, and the tag imported=OLD-ID.
+    Which it is, is seen from what is in it. Each tape gets a new id, which is written out, and the tag imported=OLD-ID.
     """
     try:
         tapes = read_file(file)

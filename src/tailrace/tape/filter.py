@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple, Self
 
 from tailrace.tape.tape import Kind, Outcome
-from tailrace.tape.texts import has_words
+from tailrace.tape.texts import has_short_beginning, has_words, is_beginning
 
 OPEN = "open"
 """What the outcome of a tape is called that is still being recorded."""
@@ -20,7 +20,11 @@ OPEN = "open"
 MAX_CONDITIONS = 100
 """More than anyone types, and well below what a database takes."""
 MAX_VALUES = 100
-"""How many values a condition may have, for the same reason."""
+"""How many values all conditions together may have: each tape may have to be asked for each of them."""
+MAX_BEGINNINGS = 10
+"""How many of these may be beginnings of words: all words that begin so are put together before the first is found."""
+_TOGETHER = 2
+"""For so many times that there is room: two filters can be put together with `&`."""
 
 
 class Field(StrEnum):
@@ -117,6 +121,11 @@ class Condition:
         for value in self.values:
             self._check(value)
 
+    @property
+    def beginning_count(self) -> int:
+        """How many beginnings of words are sought."""
+        return sum(is_beginning(str(value)) for value in self.values) if self.field is Field.TEXT else 0
+
     def _check(self, value: Value) -> None:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if self.field in MOMENTS:
@@ -126,7 +135,7 @@ class Condition:
         elif self.field in CHOICES:
             is_right = value in CHOICES[self.field]
         elif self.field is Field.TEXT:
-            is_right = isinstance(value, str) and has_words(value)
+            is_right = isinstance(value, str) and has_words(value) and not has_short_beginning(value)
         elif self.field is Field.ID:
             is_right = isinstance(value, str) and value.isascii() and value.isalnum()
         else:
@@ -142,8 +151,14 @@ class Filter:
     conditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.conditions) > MAX_CONDITIONS:
-            raise ValueError(f"a filter of {len(self.conditions)} conditions, expected at most {MAX_CONDITIONS}")
+        count, value_count = len(self.conditions), sum(len(condition.values) for condition in self.conditions)
+        if count > MAX_CONDITIONS * _TOGETHER or value_count > MAX_VALUES * _TOGETHER:
+            raise ValueError(
+                f"a filter of {count} conditions with {value_count} values, expected at most {MAX_CONDITIONS} with "
+                f"{MAX_VALUES}, or two of these"
+            )
+        if sum(condition.beginning_count for condition in self.conditions) > MAX_BEGINNINGS * _TOGETHER:
+            raise ValueError(f"a filter with more beginnings of words than {MAX_BEGINNINGS}, or two of these")
 
     @classmethod
     def where(cls, **values: Value | Sequence[Value]) -> Self:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import sub
+from typing import TypeVar
 
 from tailrace.errors import LibraryError
 from tailrace.tape.packer import StoredFrames, Summarise
 from tailrace.tape.recorder import YIELD_AFTER_S, YIELD_S
 from tailrace.tape.stores import Indexing, Store
-from tailrace.tape.tape import Frame, Kind, Summary, Tape
+from tailrace.tape.tape import Kind, Summary, Tape
 from tailrace.tape.texts import Index
 
 LOOK_S = 0.5
@@ -29,12 +30,14 @@ BUSY_REST_FACTOR = 49
 """The same while the relay has much to do: a fiftieth of a core. Not nothing, or a busy server would never be done."""
 BUSY_SHARE = 0.5
 """With this part of a core in use by the rest of the process, the relay has much to do."""
-MAX_TOGETHER = 8
+MAX_TOGETHER = 32
 """How many tapes are indexed in one transaction."""
 MAX_TOGETHER_CHARACTERS = 128 * 1024
 """And how much text: some 10 ms, for which whoever records waits."""
 MAX_FAILED = 100
 """With so many tapes that cannot be indexed, it is not the tapes: the rest is left until the library is next opened."""
+
+T = TypeVar("T")
 
 logger = logging.getLogger("tailrace.indexer")
 
@@ -177,7 +180,7 @@ def _step(
     if summarise is not None and _is_of_older_format(tape):
         summary = summarise(tape, body, StoredFrames(store, tape_id))
         pause()
-    return Indexing(tape_id, index(tape, body, _gently(StoredFrames(store, tape_id), pause)).bounded(), summary)
+    return Indexing(tape_id, index(tape, body, gently(StoredFrames(store, tape_id), pause)).bounded(), summary)
 
 
 def _is_of_older_format(tape: Tape) -> bool:
@@ -185,11 +188,15 @@ def _is_of_older_format(tape: Tape) -> bool:
     return tape.prompt is None or (tape.kind is Kind.STREAM and tape.chunk_count > 1 and tape.max_gap_ns is None)
 
 
-def _gently(frames: StoredFrames, pause: Callable[[], None]) -> Iterator[Frame]:
-    """The frames, with pauses for whoever reads them."""
+def _rest() -> None:
+    time.sleep(YIELD_S)
+
+
+def gently(items: Iterable[T], pause: Callable[[], None] = _rest) -> Iterator[T]:
+    """The items, with a pause after every `YIELD_AFTER_S` of work for whoever goes over them in a thread."""
     worked_since = time.perf_counter()
-    for frame in frames:
-        yield frame
+    for item in items:
+        yield item
         if time.perf_counter() - worked_since > YIELD_AFTER_S:
             pause()
             worked_since = time.perf_counter()

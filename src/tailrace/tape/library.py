@@ -20,6 +20,7 @@ from tailrace.tape import blocks
 from tailrace.tape.filter import EVERYTHING, Filter
 from tailrace.tape.finished import Finished, batches
 from tailrace.tape.indexer import MAX_FAILED, Indexer, index_tapes
+from tailrace.tape.masking import masked_summary, masked_texts
 from tailrace.tape.packer import Packer, Summarise, pack
 from tailrace.tape.recorder import Health, Recorder
 from tailrace.tape.recording import Recording
@@ -65,16 +66,17 @@ class Library:
     ) -> None:
         self.url = url
         self._is_writable = not read_only
-        self._summarise = summarise
-        self._index = index
         self._redactor = redactor or Redactor()
+        self._summarise = summarise and masked_summary(summarise, self._redactor)
+        self._index = index and masked_texts(index, self._redactor)
         self._store: Store = SqliteStore(_sqlite_path(url), read_only=read_only)
         self._recorder: Recorder | None = None
         self._packer: Packer | None = None
         self._indexer: Indexer | None = None
         self.crashed = () if read_only else tuple(self._store.crash_abandoned())
         """The ids of the tapes that opening ended."""
-        pack(self._store, self.crashed, summarise, self._store.pack)
+        if self.crashed:
+            self._pack(self.crashed)
 
     def __enter__(self) -> Self:
         return self
@@ -111,10 +113,7 @@ class Library:
         """
         tape_id = new_id()
         self._written(lambda: self._store.save(batches(finished, tape_id, self._redactor)))
-        if self._packer is None:
-            pack(self._store, (tape_id,), self._summarise, self._store.pack)
-        else:
-            self._packer.add(tape_id)
+        self._pack((tape_id,))
         return tape_id
 
     def begin_recording(self) -> None:
@@ -153,8 +152,13 @@ class Library:
         return exchange
 
     def frames(self, tape_id: str, *, after: int = 0) -> Iterator[Frame]:
-        """The stored frames of a tape, by its full id, with a number above `after`, in order."""
-        return blocks.frames_once(self._store.blocks(tape_id, after), after=after)
+        """The stored frames of a tape, by its full id, with a number above `after`, in order.
+
+        Raises `TapeNotFound` at the end if it has been deleted meanwhile: then these need not be all.
+        """
+        yield from blocks.frames_once(self._store.blocks(tape_id, after), after=after)
+        if not self._store.has(tape_id):
+            raise TapeNotFound(f"no tape {tape_id}", hint="it may have been deleted just now")
 
     def frame_count(self, tape_id: str) -> int:
         """How many frames of a tape, by its full id, are stored. Their bytes are not read."""
@@ -211,6 +215,7 @@ class Library:
 
         Blocks until it is done; where streams are served, call it from a worker thread.
         """
+        self.end_abandoned()
         ids, count = list(tape_ids), 0
         for start in range(0, len(ids), _DELETE_TOGETHER):
             count += self._written(partial(self._store.delete, ids[start : start + _DELETE_TOGETHER]))
@@ -220,12 +225,38 @@ class Library:
 
     def delete_before(self, unix_ns: int, *, progress: Callable[[int], None] | None = None) -> int:
         """Deletes the ended tapes that started before this Unix time in nanoseconds; returns how many."""
+        self.end_abandoned()
         total = 0
         while ids := self._store.ended_before(first_id_at(unix_ns), _DELETE_BATCH):
             total += self.delete(ids)
             if progress is not None:
                 progress(total)
         return total
+
+    def last_deletion(self) -> int:
+        """The number of the last tape that was deleted, by whichever process; 0 before the first one."""
+        return self._store.last_deletion()
+
+    def deletions(self, after: int) -> tuple[int, Sequence[str]] | None:
+        """The number of the last deletion, and the ids of what was deleted after the one with this number, in order;
+        None when not all of them are known any more, which are the last 1000."""
+        return self._store.deletions(after)
+
+    def end_abandoned(self) -> Sequence[str]:
+        """Ends the tapes of processes that have died as `crashed`, and returns their ids. Opening does this, too, and
+        so does deleting; while it records, the library does it by itself about once a minute.
+
+        Blocks until it is done; where streams are served, call it from a worker thread.
+        """
+        self._check_writable()
+        tape_ids = self._written(self._store.crash_abandoned) if self._store.has_abandoned() else ()
+        if tape_ids:
+            self._pack(self._store.unpacked())  # with those that the dead had ended
+        return tape_ids
+
+    def masked(self, text: str) -> str:
+        """A text that was taken from a tape, without what the library's redactor keeps from the disk."""
+        return self._redactor.text(text)
 
     def follow(self, tape_id: str, *, after: int = 0) -> AsyncGenerator[Frame]:
         """The frames of a tape, by its full id, with a number above `after`: the stored part, then live, until it
@@ -289,6 +320,14 @@ class Library:
         if not self._is_writable:
             raise LibraryError(f"the library {self.url} is closed, or was opened for reading only")
 
+    def _pack(self, tape_ids: Sequence[str]) -> None:
+        """Packs ended tapes, or has that done."""
+        if self._packer is None:
+            pack(self._store, tape_ids, self._summarise, self._store.pack)
+        else:
+            for tape_id in tape_ids:
+                self._packer.add(tape_id)
+
     def _pack_later(self, tape_id: str) -> None:
         if self._packer is not None:
             self._packer.add(tape_id)
@@ -298,7 +337,10 @@ class Library:
         if self._recorder is None:
             recorder = self._recorder = Recorder(self._store.save, self._pack_later)
             packer = self._packer = Packer(
-                self._store, self._summarise, lambda steps: recorder.run(lambda: self._store.pack(steps))
+                self._store,
+                self._summarise,
+                lambda steps: recorder.run(lambda: self._store.pack(steps)),
+                lambda: self._store.has_abandoned() and recorder.run(self._store.crash_abandoned),
             )
             for tape_id in self._store.unpacked():
                 packer.add(tape_id)

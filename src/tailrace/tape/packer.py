@@ -40,6 +40,8 @@ Write = Callable[[Sequence[Packing]], None]
 """Writes some steps where the store may be written, and returns when that is done."""
 
 CLOSE_S = 5.0
+ABANDONED_S = 60.0
+"""How often it is looked for tapes of processes that have died: to be deleted and searched they have to be ended."""
 MAX_TOGETHER = 16
 """How many tapes are packed in one transaction."""
 _DEFLATE_FROM_BYTES = 256
@@ -48,12 +50,17 @@ logger = logging.getLogger("tailrace.packer")
 
 
 class Packer:
-    """Owns the thread."""
+    """Owns the thread. `end_abandoned` is called about every `ABANDONED_S` and says whether it has ended any tapes of
+    processes that have died; these are packed, too."""
 
-    def __init__(self, store: Store, summarise: Summarise | None, write: Write) -> None:
+    def __init__(
+        self, store: Store, summarise: Summarise | None, write: Write, end_abandoned: Callable[[], object]
+    ) -> None:
         self._store = store
         self._summarise = summarise
         self._write = write
+        self._end_abandoned = end_abandoned
+        self._looked_at = time.monotonic()
         self._ids: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # ids only: bounded by the tapes there are
         self._deadline: float | None = None
         self._is_working = False
@@ -75,7 +82,7 @@ class Packer:
         self._thread.join()
 
     def _run(self) -> None:
-        while (first := self._ids.get()) is not None:
+        while (first := self._next()) is not None:
             if self._deadline is not None and time.monotonic() > self._deadline:
                 return
             self._is_working = True
@@ -88,6 +95,25 @@ class Packer:
                 together.append(another)
             pack(self._store, together, self._summarise, self._write)
             self._is_working = False
+
+    def _next(self) -> str | None:
+        """The next tape to pack; None to stop. Meanwhile, now and then, it is seen to those of the dead."""
+        while True:
+            wait_s = self._looked_at + ABANDONED_S - time.monotonic()
+            try:
+                if wait_s > 0 or self._deadline is not None:
+                    return self._ids.get(timeout=max(0.0, wait_s))
+            except queue.Empty:
+                continue
+            self._looked_at = time.monotonic()
+            try:
+                if self._end_abandoned():
+                    for tape_id in self._store.unpacked():  # with those that the dead had ended
+                        self._ids.put(tape_id)
+            except LibraryError as error:  # it cannot be written now; the recorder says so, too
+                logger.debug("%s", error)
+            except Exception:
+                logger.exception("tapes of processes that have died are not ended")
 
 
 def pack(store: Store, tape_ids: Sequence[str], summarise: Summarise | None, write: Write) -> None:

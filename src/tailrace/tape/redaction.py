@@ -4,7 +4,8 @@ Names are compared exactly, never by substring: `max_tokens` is not a token. Ins
 secret is masked byte for byte, so lengths, offsets and JSON stay as they were, and a value that is split
 over any number of chunks is masked like a whole one.
 
-Not covered, and said so in the documentation: names spelled with JSON escapes, and JSON inside JSON strings.
+In a stream of events, a value may be on another `data:` line than its name. Not covered, and said so in the
+documentation: names spelled with JSON escapes, and JSON inside JSON strings.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ QUERY_KEYS = FIELDS | {
 
 _WINDOW_BYTES = 256 * 1024  # one search holds the interpreter for well under a millisecond
 _SPACE = b" \t\r\n"
+_NEXT_LINE = b"data:"
+"""What an event may have at the beginning of a line, between a name and its value."""
 _DIGITS_TO_ONES = bytes.maketrans(b"0123456789", b"1111111111")
 
 
@@ -85,6 +88,11 @@ class Redactor:
         return b"".join(
             masker.mask(body[start : start + _WINDOW_BYTES]) for start in range(0, len(body), _WINDOW_BYTES)
         )
+
+    def text(self, text: str) -> str:
+        """A text that was taken out of a body, with what is JSON in it masked. It is never longer than it was."""
+        masked = self.body(text.encode("utf-8", "surrogatepass"), "")
+        return masked.decode("utf-8", "surrogatepass")[: len(text)]
 
     def masker(self) -> Masker:
         """A new masker for one stream of bytes."""
@@ -138,6 +146,9 @@ class Masker:
         self._keep = max(map(len, names), default=1) - 1  # of a name that is split over chunks
         self._tail = b""
         self._inside = _Inside.NOTHING
+        self._line: bytes | None = (
+            b""  # what of `_NEXT_LINE` may come now; None behind an empty line, which ends events
+        )
         self._depth = 0
 
     def mask(self, chunk: bytes) -> bytes:
@@ -151,7 +162,7 @@ class Masker:
         buffer = bytearray(window)
         position = self._value(buffer, 0) if self._inside is not _Inside.NOTHING else 0
         while self._inside is _Inside.NOTHING and (found := self._name.search(buffer, position)):
-            self._inside = _Inside.NAMED
+            self._inside, self._line = _Inside.NAMED, b""
             position = self._value(buffer, found.end())
         masked = bytes(buffer[len(self._tail) :])
         self._tail = bytes(buffer[max(position, len(buffer) - self._keep) :])
@@ -175,7 +186,9 @@ class Masker:
         byte = buffer[position]
         match self._inside:
             case _Inside.NAMED | _Inside.VALUE if byte in _SPACE:
-                pass
+                self._space(byte)
+            case _Inside.NAMED | _Inside.VALUE if self._line and byte == self._line[0]:
+                self._line = self._line[1:]
             case _Inside.NAMED if byte == 0x3A:
                 self._inside = _Inside.VALUE
             case _Inside.VALUE | _Inside.NESTED if byte == 0x22:
@@ -198,3 +211,10 @@ class Masker:
                 self._inside = _Inside.NOTHING
                 return position
         return position + 1
+
+    def _space(self, byte: int) -> None:
+        """Takes note of a space between a name and its value."""
+        if byte == 0x0A:
+            self._line = None if self._line in (None, _NEXT_LINE) else _NEXT_LINE
+        elif byte != 0x0D and self._line:
+            self._line = b""

@@ -51,6 +51,7 @@ def as_json(tape: Tape, exchange: Exchange, frames: Iterable[Frame]) -> Object:
             "model": tape.model,
             "outcome": tape.outcome or "open",
             "upstream": tape.upstream,
+            "dialect": tape.dialect,
             "http_status": tape.status,
             "error": tape.error,
             "method": tape.method,
@@ -149,29 +150,33 @@ def bytes_value(data: bytes) -> object:
 
 def _stream(tape: Tape, frames: list[Frame]) -> Object:
     chunks: list[Object] = []
-    times: list[int] = []
+    times_us: list[int] = []  # the gaps are between these, so that they add up to what the times say
     payloads: list[Object] = []
     dialect = named(tape.dialect)
     for timed in timed_events(frames, dialect):
         payload = load_object(timed.event.data)
         if payload is None and (timed.event.data or "").startswith("[DONE]"):
             continue
-        gap_ns = timed.offset_ns - times[-1] if times else 0
-        times.append(timed.offset_ns)
+        times_us.append(_microseconds(timed.offset_ns))
+        gap_us = times_us[-1] - times_us[-2] if len(times_us) > 1 else 0
         named_event = {} if timed.event.event == "message" else {"event": timed.event.event}
         content = {"data": timed.event.data} if payload is None else payload
         own = {"origin": "tailrace"} if timed.origin is Origin.TAILRACE else {}
-        chunks.append({**content, **named_event, **own, "delta_ms": _ms(gap_ns)})
+        chunks.append({**content, **named_event, **own, "delta_ms": gap_us / 1000})
         if payload is not None:
             payloads.append(payload)
     return {
         "response": dialect.assemble(payloads),
         "chunks": chunks,
         "total_chunks": len(chunks),
-        "stream_duration_ms": _ms(times[-1] - times[0]) if times else None,
-        "first_chunk_latency_ms": _ms(times[0]) if times else None,
+        "stream_duration_ms": (times_us[-1] - times_us[0]) / 1000 if times_us else None,
+        "first_chunk_latency_ms": times_us[0] / 1000 if times_us else None,
     }
 
 
 def _ms(nanoseconds: int | None) -> float | None:
-    return None if nanoseconds is None else round(nanoseconds / 1e6, 3)
+    return None if nanoseconds is None else _microseconds(nanoseconds) / 1000
+
+
+def _microseconds(nanoseconds: int) -> int:
+    return round(nanoseconds / 1000)

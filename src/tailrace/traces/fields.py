@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 from tailrace.errors import LibraryError
@@ -14,6 +15,7 @@ from tailrace.llm.codec import Object
 from tailrace.tape import Headers
 
 _MOST = 2**63 - 1  # of SQLite's integers
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,17 @@ class Fields:
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MOST:
             return float(value)
         return self.refuse(name, "a number")
+
+    def moment_ns(self, name: str) -> int:
+        """An ISO 8601 time as Unix time in nanoseconds, to the microsecond."""
+        try:
+            moment = datetime.fromisoformat(self.text(name))
+        except ValueError:
+            self.refuse(name, "an ISO 8601 time")
+        if moment.tzinfo is None or moment < _EPOCH:
+            self.refuse(name, "a time after 1970 with its offset from UTC")
+        nanoseconds = (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+        return nanoseconds if nanoseconds <= _MOST else self.refuse(name, "a time before 2262")
 
     def bytes(self, name: str) -> bytes:
         """Text, or `{"base64": ...}`."""

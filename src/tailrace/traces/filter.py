@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from tailrace.errors import FilterError
 from tailrace.tape import Condition, Field, Filter, Operator
-from tailrace.tape.filter import CHOICES, MAX_CONDITIONS, MAX_VALUES, MOMENTS, NUMBERS, Value
-from tailrace.tape.texts import has_words
+from tailrace.tape.filter import CHOICES, MAX_BEGINNINGS, MAX_CONDITIONS, MAX_VALUES, MOMENTS, NUMBERS, Value
+from tailrace.tape.texts import has_short_beginning, has_words
 from tailrace.traces.quantity import SHAPES, read_number, read_span
 
 _OPERATORS = ":<>"
@@ -48,6 +48,16 @@ def _filter(text: str, conditions: list[Condition]) -> Filter:
     if len(conditions) > MAX_CONDITIONS:
         word = list(_words(text))[MAX_CONDITIONS]
         raise FilterError(f"a filter has at most {MAX_CONDITIONS} words", start=word.start, end=word.end)
+    count = beginning_count = 0
+    for condition, word in zip(conditions, _words(text), strict=True):
+        count += len(condition.values)
+        beginning_count += condition.beginning_count
+        if beginning_count > MAX_BEGINNINGS:
+            raise FilterError(
+                f"a filter has at most {MAX_BEGINNINGS} beginnings of words", start=word.start, end=word.end
+            )
+        if count > MAX_VALUES:
+            raise FilterError(f"a filter has at most {MAX_VALUES} values together", start=word.start, end=word.end)
     return Filter(tuple(conditions))
 
 
@@ -210,6 +220,9 @@ def _sought(text: str, part: _Part) -> str:
     if not has_words(part.value):
         written = text[part.start : part.end]
         raise _wrong(part, f"there is no word in {written} to search for", "words have letters or digits")
+    if has_short_beginning(part.value):
+        written = text[part.start : part.end]
+        raise _wrong(part, f"{written} is the beginning of too many words", "two letters or more, such as ri*")
     return part.value
 
 

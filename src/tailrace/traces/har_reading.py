@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from tailrace.errors import LibraryError, UnencodableEvent
@@ -18,9 +17,8 @@ from tailrace.llm.codec import request_fields
 from tailrace.sse import Event, encode
 from tailrace.tape import Ending, Finished, Frame, Head, Headers, Kind, Origin, Outcome, ResponseHead
 from tailrace.traces.fields import Fields
-from tailrace.traces.reading import timed_events
+from tailrace.traces.reading import ending_of, timed_events
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHUNKS, _MESSAGES = "_streamChunks", "_eventSourceMessages"
 
 
@@ -44,7 +42,7 @@ def _finished(entry: Fields) -> Finished:
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     dialect = own.text_or_none("dialect") or of_path(url.path).name
     started_at_ns, body = (
-        _started_at_ns(entry),
+        entry.moment_ns("startedDateTime"),
         _body(request.fields("postData")) if "postData" in request.value else b"",
     )
     kind = _kind(entry, own)
@@ -89,16 +87,6 @@ def _kind(entry: Fields, own: Fields) -> Kind:
     if named_ is None:
         return Kind.STREAM if _MESSAGES in entry.value else Kind.NORMAL
     return Kind(named_) if named_ in set(Kind) else own.refuse("kind", " or ".join(Kind))
-
-
-def _started_at_ns(entry: Fields) -> int:
-    try:
-        started_at = datetime.fromisoformat(entry.text("startedDateTime"))
-    except ValueError:
-        entry.refuse("startedDateTime", "an ISO 8601 time")
-    if started_at.tzinfo is None or started_at < _EPOCH:
-        entry.refuse("startedDateTime", "a time after 1970 with its offset from UTC")
-    return (started_at - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def _body(content: Fields) -> bytes:
@@ -158,13 +146,9 @@ def _ending(own: Fields, head: Head, status: int, frames: list[Frame]) -> tuple[
     if status >= 400:
         return Outcome.UPSTREAM_ERROR, f"HTTP {status}"
     dialect = named(head.dialect)
-    if head.kind is Kind.NORMAL or not dialect.markers:
+    if head.kind is Kind.NORMAL:
         return Outcome.COMPLETE, None
-    finals = (dialect.final(timed.event) for timed in timed_events(frames, dialect))
-    final = next((final for final in finals if final is not None), None)
-    if final is None:
-        return Outcome.TRUNCATED, "the stream has no terminal event"
-    return (Outcome.UPSTREAM_ERROR, final.error) if final.error else (Outcome.COMPLETE, None)
+    return ending_of(timed_events(frames, dialect), dialect)
 
 
 def _model(body: bytes) -> str | None:

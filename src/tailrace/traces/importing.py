@@ -1,4 +1,4 @@
-"""Tapes from files: what was exported as JSON lines, and streams in HAR files.
+"""Tapes from files: what was exported, and what other tools have written of streams.
 
 Rule: a file is read to its end and found right before anything of it is in a library. One that was cut is refused.
 """
@@ -13,6 +13,8 @@ from tailrace.tape import Ending, Finished, Frame, Head, Kind, Origin, Outcome, 
 from tailrace.traces.export import JSONL_VERSION
 from tailrace.traces.fields import Fields
 from tailrace.traces.har_reading import from_har
+from tailrace.traces.json_reading import from_json
+from tailrace.traces.sse_reading import from_sse, is_event_stream
 
 MAX_IMPORT_BYTES = 256 * 1024 * 1024
 """The largest file that is read: all of it is in memory, in a few copies."""
@@ -34,6 +36,15 @@ def read_file(path: Path) -> list[Finished]:
 
 def tapes_in(data: bytes) -> list[Finished]:
     """The tapes in the bytes of a file, each with a tag that says which one it was. Raises `LibraryError`."""
+    try:
+        return _tapes_in(data)
+    except RecursionError:
+        raise LibraryError("what is in it is nested too deep to be meant") from None
+
+
+def _tapes_in(data: bytes) -> list[Finished]:
+    if is_event_stream(data):
+        return [from_sse(data)]
     lines = data.removesuffix(b"\n").split(b"\n")
     first = _json(lines[0])
     if isinstance(first, dict) and "tailrace" in first:
@@ -41,8 +52,15 @@ def tapes_in(data: bytes) -> list[Finished]:
     document = first if len(lines) == 1 else _json(data)
     if isinstance(document, dict) and "log" in document:
         return [*from_har(Fields(document, "har"))]
+    if isinstance(document, dict) and "endpoint" in document:
+        return [from_json(Fields(document, "trace"))]
+    if isinstance(first, dict) and "version" in first and ("width" in first or "term" in first):
+        raise LibraryError(
+            "it is an asciicast, which has the text alone: nothing of the request and of the events",
+            hint="export the trace with another --format; cast is to look at",
+        )
     raise LibraryError(
-        "it is neither JSON lines of Tailrace nor HAR, or it was cut",
+        "it is neither an export of Tailrace (jsonl, json, sse) nor HAR, or it was cut",
         hint="`tailrace trace export ID --format jsonl` writes what can be imported",
     )
 

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from tailrace.errors import TapeNotFound
 from tailrace.llm.codec import dumps
@@ -24,6 +25,8 @@ from tailrace.traces.row import Rows
 
 LOOK_S = 0.25
 STATE_S = 15.0
+_REST_FACTOR = 10
+"""For how many times as long as a look has taken there is no other: with much in flight there are fewer looks."""
 MAX_SENT_AGAIN = 1000
 MAX_REMEMBERED_ROWS = 2000
 MAX_UNSURE = 100
@@ -43,7 +46,7 @@ class LiveList:
         self._looks: deque[Look] = deque()
         self._remembered = 0
         self._known: Known | None = None
-        self._looked_at = 0.0
+        self._next_at = 0.0
         self._lock = asyncio.Lock()
         self._follower_count = 0
 
@@ -87,10 +90,12 @@ class LiveList:
             async with self._lock:  # one looks, the others wait for what it finds
                 if self._remembered_after(number) is not None:
                     continue
-                await asyncio.sleep(max(0.0, self._looked_at + LOOK_S - time.monotonic()))
+                await asyncio.sleep(max(0.0, self._next_at - time.monotonic()))
+                began_at = time.monotonic()
                 last = self._looks[-1].number if self._looks else number
                 look, self._known = await asyncio.to_thread(look_at, self._library, self._rows, self._known, last + 1)
-                self._looked_at = time.monotonic()
+                now = time.monotonic()
+                self._next_at = now + max(LOOK_S, _REST_FACTOR * (now - began_at))
                 self._remember(look)
 
     def _remembered_after(self, number: int) -> Look | None:
@@ -174,13 +179,16 @@ class _Follower:
             return [("reset", "{}")]
         opened = self._library.list(OPEN, limit=MAX_SENT_AGAIN).tapes if position.has_more else ()
         tapes = {tape.id: tape for tape in (*opened, *newest.tapes)}
-        gone = []
         for tape_id in position.waiting:
             if tape_id not in tapes:
-                try:
+                with suppress(TapeNotFound):
                     tapes[tape_id] = self._library.open(tape_id)
-                except TapeNotFound:
-                    gone.append(tape_id)
+        known = self._library.deletions(position.deletion)  # last, so that no row comes of what is gone
+        if known is None:
+            return [("reset", "{}")]
+        _, gone = known
+        for tape_id in gone:
+            tapes.pop(tape_id, None)
         rows = {tape_id: dumps(self._rows.row(tape)).decode() for tape_id, tape in sorted(tapes.items())}
         self._shown |= tapes.keys() if self._filter.conditions else set()  # whoever comes back may have them
         return list(self._changes(tuple(tapes.values()), rows, gone, position.since_ns))

@@ -7,7 +7,8 @@ known, so that one that is given up half-way has done nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -43,6 +44,7 @@ class Look:
     tapes: tuple[Tape, ...]
     """The tapes of these rows."""
     gone: tuple[str, ...]
+    """Those that were deleted, however old they were."""
     open_count: int
     is_too_much: bool
 
@@ -52,6 +54,8 @@ class Known:
     """The tapes that are watched: the newest, and older ones that may still change."""
 
     at_ms: int
+    deletion: int
+    """The number of the last deletion that is known."""
     tapes: Mapping[str, Tape]
     """As they were told last."""
     unsettled: Mapping[str, float]
@@ -61,18 +65,17 @@ class Known:
 def look_at(library: Library, rows: Rows, previous: Known | None, number: int) -> tuple[Look, Known]:
     """Reads what may be new or may have changed since a look before, and compares. The first one finds nothing new."""
     now_ms = time.time_ns() // 1_000_000
+    # First: of what is deleted while this looks, a row may be told, and the next look says that it is gone.
+    deletion, gone, is_all_gone = _deletions(library, previous)
     since_ns = Position(now_ms if previous is None else min(now_ms, previous.at_ms)).since_ns
     opened = library.list(OPEN, limit=MAX_CHANGED)
     newest = library.list(Filter.where(since=since_ns), limit=MAX_CHANGED)
     tapes = {tape.id: tape for tape in (*opened.tapes, *newest.tapes)}
     before = {} if previous is None else previous.tapes
-    gone = [tape_id for tape_id in before if tape_id >= first_id_at(since_ns) and tape_id not in tapes]
-    for tape_id in () if previous is None else previous.unsettled.keys() - tapes.keys() - set(gone):
-        try:
+    for tape_id in () if previous is None else previous.unsettled.keys() - tapes.keys():
+        with suppress(TapeNotFound):
             tapes[tape_id] = library.open(tape_id)
-        except TapeNotFound:
-            gone.append(tape_id)
-    is_too_much = newest.next_cursor is not None
+    is_too_much = newest.next_cursor is not None or not is_all_gone
     changed = []
     for tape_id, tape in sorted(tapes.items()):
         known = before.get(tape_id)
@@ -87,7 +90,7 @@ def look_at(library: Library, rows: Rows, previous: Known | None, number: int) -
         changed = []
     found = Look(
         number=number,
-        position=Position.at(now_ms, unsettled),
+        position=Position.at(now_ms, deletion, unsettled),
         since_ns=since_ns,
         rows={tape.id: dumps(rows.row(tape)).decode() for tape in changed},
         tapes=tuple(changed),
@@ -98,7 +101,13 @@ def look_at(library: Library, rows: Rows, previous: Known | None, number: int) -
     watched = {
         tape_id: tape for tape_id, tape in tapes.items() if tape_id in unsettled or tape_id >= first_id_at(since_ns)
     }
-    return found, Known(now_ms, watched, unsettled)
+    return found, Known(now_ms, deletion, watched, unsettled)
+
+
+def _deletions(library: Library, previous: Known | None) -> tuple[int, Sequence[str], bool]:
+    """The number of the last deletion, what was deleted since the look before, and whether that is all of it."""
+    known = None if previous is None else library.deletions(previous.deletion)
+    return (library.last_deletion(), (), previous is None) if known is None else (*known, True)
 
 
 def _unsettled(library: Library, tapes: Mapping[str, Tape], previous: Known | None) -> dict[str, float]:

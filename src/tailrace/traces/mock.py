@@ -37,7 +37,8 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 class Mock:
     """Serves the traces on a shelf.
 
-    `hosts` are the only names under which it may be called; None for any. `log` is given a line for each request.
+    `hosts` are the only names under which it may be called, and of the pages that may call it; None for any. `log` is
+    given a line for each request.
     """
 
     def __init__(
@@ -54,6 +55,22 @@ class Mock:
         self.speed = speed
         self.faults = faults or Faults()
         self.hosts = hosts
+
+    def objection(self, request: MockRequest) -> tuple[str, str] | None:
+        """Why a request is not answered, as a code and a message; None where it is.
+
+        A browser lets any page ask for anything, and a recorded answer may have said that any page may read it.
+        """
+        if self.hosts is None:
+            return None
+        name, origin = _name(request.header("host")), request.header("origin").lower()
+        if name and name not in self.hosts:  # DNS rebinding
+            return "host_not_allowed", f"this server is not called {name!r}"
+        if origin and _name(origin.partition("://")[2]) not in self.hosts:
+            return "origin_not_allowed", f"pages of {origin!r} may not call, only those of this machine"
+        if request.header("sec-fetch-site").lower() == "cross-site":  # what a page only embeds has no Origin
+            return "origin_not_allowed", "pages of another site may not call, only those of this machine"
+        return None
 
     async def serve(self, listener: socket.socket, started: Callable[[], None]) -> None:
         """Answers on this socket until it is cancelled, which breaks off what is still being answered. `started` is
@@ -165,9 +182,8 @@ class _Connection(asyncio.Protocol):
                 await self._say(heard.status, _error("", heard.message, heard.code), keeps_alive=False)
                 await asyncio.sleep(LINGER_S)
                 return False
-        name = _called(heard)
-        if name and self._mock.hosts is not None and name not in self._mock.hosts:  # DNS rebinding
-            return await self._refuse(heard, 403, "host_not_allowed", f"this server is not called {name!r}")
+        if (objection := self._mock.objection(heard)) is not None:
+            return await self._refuse(heard, 403, *objection)
         path = heard.path.partition("?")[0]
         if (path == MODELS or path.startswith(MODELS + "/")) and not self._mock.shelf.has_path(heard.path):
             return await self._answer_models(heard, path)
@@ -176,14 +192,15 @@ class _Connection(asyncio.Protocol):
 
     async def _play(self, request: MockRequest, match: Match, heard_ns: int) -> bool:
         mock, trace = self._mock, match.trace
-        playing = Playing(self, request, match, plan(trace, mock.faults, mock.speed), heard_ns)
+        planned = plan(trace, mock.faults, mock.speed)
+        playing = Playing(self, request, match, planned, heard_ns)
         try:
             await playing.run()
         finally:
             took_ms = (time.perf_counter_ns() - heard_ns) / 1e6
             mock.log(
-                f"{request.method} {request.path}  {trace.tape.status or 'no answer'}  {trace.tape.id}"
-                f"  {match.likeness}  {playing.sent_chunks} of {len(trace.chunks)} chunks"
+                f"{self._asked(request)}  {trace.tape.status or 'no answer'}  {trace.tape.id}"
+                f"  {match.likeness}  {playing.sent_chunks} of {planned.chunk_count} chunks"
                 f"  {playing.sent_bytes:,} bytes  {took_ms:,.0f} ms  {playing.said}"
             )
         return playing.keeps_alive
@@ -199,7 +216,7 @@ class _Connection(asyncio.Protocol):
             return await self._refuse(request, 405, "method_not_allowed", message, (b"allow", b"GET, HEAD"))
         if found is None:
             return await self._refuse(request, 404, "model_not_found", f"no trace is of a model {wanted!r}")
-        self._mock.log(f"{request.method} {request.path}  200  {len(models)} models")
+        self._mock.log(f"{self._asked(request)}  200  {len(models)} models")
         return await self._say(200, dumps(found), is_head=request.method == "HEAD", keeps_alive=request.keeps_alive)
 
     async def _refuse_unknown(self, request: MockRequest) -> bool:
@@ -221,9 +238,13 @@ class _Connection(asyncio.Protocol):
         *fields: tuple[bytes, bytes],
         nearest: Object | None = None,
     ) -> bool:
-        self._mock.log(f"{request.method} {request.path}  {status}  {message}")
+        self._mock.log(f"{self._asked(request)}  {status}  {message}")
         body, is_head = _error(request.path, message, code, nearest), request.method == "HEAD"
         return await self._say(status, body, *fields, is_head=is_head, keeps_alive=request.keeps_alive)
+
+    def _asked(self, request: MockRequest) -> str:
+        """A request for the log, without the keys in its path."""
+        return f"{request.method} {self._mock.shelf.redacted_path(request.path)}"
 
     async def _say(
         self, status: int, body: bytes, *fields: tuple[bytes, bytes], is_head: bool = False, keeps_alive: bool
@@ -234,9 +255,9 @@ class _Connection(asyncio.Protocol):
         return keeps_alive
 
 
-def _called(request: MockRequest) -> str:
-    """The name under which the server is called, without the port."""
-    host = request.header("host").lower()
+def _name(host: str) -> str:
+    """The name in a `Host`, or in an origin without its scheme: without the port."""
+    host = host.lower()
     return host if host.endswith("]") else host.rpartition(":")[0] or host
 
 

@@ -40,6 +40,8 @@ class Plan:
     steps: Iterator[tuple[int, bytes]]
     """Its last item is empty: it says when the end is due."""
     end: End
+    chunk_count: int
+    """How many chunks the whole answer is sent in."""
 
 
 def parse_faults(texts: Sequence[str]) -> Faults:
@@ -85,7 +87,8 @@ def plan(trace: MockTrace, faults: Faults, speed: float) -> Plan:
         chunks = _rechunked(trace.chunks, faults.rechunk_bytes)
     ((head_due_ns, _),) = schedule([_moment(trace, trace.head_ns)], speed=speed)
     steps = _steps(trace, chunks, faults, speed)
-    return Plan(head_due_ns, steps, trace.end if faults.stop is None else faults.stop[1])
+    count = len(trace.chunks) if faults.rechunk_bytes is None else math.ceil(trace.byte_count / faults.rechunk_bytes)
+    return Plan(head_due_ns, steps, trace.end if faults.stop is None else faults.stop[1], count)
 
 
 def _steps(trace: MockTrace, chunks: Iterable[Frame], faults: Faults, speed: float) -> Iterator[tuple[int, bytes]]:

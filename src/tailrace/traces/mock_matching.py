@@ -31,6 +31,9 @@ MAX_SHOWN_CHARACTERS = 200
 
 MODELS = "/v1/models"
 
+_MASK = "*"
+"""Of which redaction makes the mask of a field in a body."""
+
 
 class Likeness(StrEnum):
     """How a request and a recorded one are the same."""
@@ -146,7 +149,11 @@ class Shelf:
 
     def has_path(self, path: str) -> bool:
         """Whether anything was recorded under a path, whatever the method."""
-        return any(place == self._redactor.path(path) for _, place in self._places)
+        return any(place == self.redacted_path(path) for _, place in self._places)
+
+    def redacted_path(self, path: str) -> str:
+        """A path with its query as a tape has it."""
+        return self._redactor.path(path)
 
     def models(self) -> list[Object]:
         """The models of the traces as OpenAI lists them."""
@@ -168,7 +175,7 @@ class Shelf:
         return chosen
 
     def _redacted(self, request: MockRequest) -> tuple[str, bytes]:
-        return self._redactor.path(request.path), self._redactor.body(request.body, request.header("content-type"))
+        return self.redacted_path(request.path), self._redactor.body(request.body, request.header("content-type"))
 
 
 def _digest(body: bytes, likeness: Likeness) -> bytes:
@@ -181,12 +188,21 @@ def _digest(body: bytes, likeness: Likeness) -> bytes:
 
 
 def _value(body: bytes) -> object:
-    """A body as JSON; as it is where it is none."""
+    """A body as JSON; as it is where it is none, or is nested too deep to be meant."""
     try:
-        value: object = loads(body)
-    except ValueError:
+        return _alike(loads(body))
+    except (ValueError, RecursionError):
         return body
-    return value
+
+
+def _alike(value: object) -> object:
+    """A JSON value in which masked fields are one mask: it is as long as the secret was, and another's is another."""
+    if isinstance(value, dict):
+        return {
+            name: _MASK if isinstance(item, str) and item and not item.strip(_MASK) else _alike(item)
+            for name, item in value.items()
+        }
+    return list(map(_alike, value)) if isinstance(value, list) else value
 
 
 def _decided(body: bytes) -> object:

@@ -1,7 +1,8 @@
 """Traces as somebody looks at them: one after the other, and at each for a while.
 
 A stream that has ended is read once for all that is asked of it. Those that were looked at last are kept, as many as
-fit a bound; one that is still being recorded is read anew each time, and so is one that is too large.
+fit a bound; one that is still being recorded is read anew each time, and so is one that is too large. Reading gives
+the interpreter away all the while, since whoever serves has a relay beside it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from tailrace.llm import named
 from tailrace.llm.codec import Object
 from tailrace.llm.scan import EventKind, Scan
 from tailrace.sse import Event
-from tailrace.tape import Kind, Library, Tape, delivered
+from tailrace.tape import Frame, Kind, Library, Tape, delivered
+from tailrace.tape.indexer import gently
 from tailrace.traces.detail import body_message, chunks_page, events_page, stream_message, trace_document
+from tailrace.traces.row import Rows
 from tailrace.traces.timeline import scan_of, timeline, timeline_of
 
 MAX_OPENED = 16
@@ -34,6 +37,7 @@ class Opened:
 
     def __init__(self, library: Library, *, max_count: int = MAX_OPENED, max_bytes: int = MAX_OPENED_BYTES) -> None:
         self._library = library
+        self._rows = Rows(library)
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
@@ -45,14 +49,14 @@ class Opened:
     def trace(self, tape_id: str) -> Object:
         """The row, the request and the response's head. The answer is not read."""
         tape = self._library.open(tape_id)
-        return trace_document(tape, self._library.exchange(tape.id))
+        return self._with_row(tape, trace_document(tape, self._library.exchange(tape.id)))
 
     def timeline(self, tape_id: str) -> Object:
         """The whole timeline as columns."""
         tape = self._library.open(tape_id)
         if tape.kind is Kind.STREAM and self._is_kept(tape):
-            return timeline_of(tape, self._scan(tape))
-        return timeline(tape, self._library.frames(tape.id))
+            return self._with_row(tape, timeline_of(tape, self._scan(tape)))
+        return self._with_row(tape, timeline(tape, self._frames(tape)))
 
     def events(self, tape_id: str, first: int, limit: int) -> Object:
         """The events from number `first` on, with their data."""
@@ -68,14 +72,27 @@ class Opened:
         """What the answer adds up to."""
         tape = self._library.open(tape_id)
         if tape.kind is Kind.NORMAL:
-            return body_message(tape, self._library.frames(tape.id))
+            return body_message(tape, self._frames(tape))
         data = (
             item.data or ""
             for scan in self._scans(tape)
-            for item, kind in zip(scan.items, scan.events.kinds, strict=True)
+            for item, kind in gently(zip(scan.items, scan.events.kinds, strict=True))
             if isinstance(item, Event) and kind != EventKind.HEARTBEAT
         )
         return stream_message(tape, data)
+
+    def is_at_hand(self, tape_id: str) -> bool:
+        """Whether a document of it is there without reading: it has been looked at, and kept."""
+        tape = self._library.open(tape_id)
+        with self._lock:
+            return tape.id in self._kept
+
+    def _with_row(self, tape: Tape, document: Object) -> Object:
+        """With the row as lists have it, also while the tape does not say its prompt yet."""
+        return {**document, "trace": self._rows.row(tape)}
+
+    def _frames(self, tape: Tape) -> Iterator[Frame]:
+        return gently(self._library.frames(tape.id))
 
     def _scans(self, tape: Tape) -> Iterable[Scan]:
         """A stream with its events, at once or a piece at a time."""
@@ -89,9 +106,9 @@ class Opened:
 
     def _pieces(self, tape: Tape) -> Iterator[Scan]:
         scan = Scan(named(tape.dialect), keep=True)
-        frames = delivered(self._library.frames(tape.id))
+        frames = delivered(self._frames(tape))
         while piece := list(islice(frames, _PIECE_FRAMES)):
-            scan.feed(piece)
+            scan.feed(gently(piece))
             yield scan
             scan.forget()
         if tape.outcome is not None:
@@ -110,7 +127,7 @@ class Opened:
                 if (kept := self._kept.get(tape.id)) is not None:
                     return kept[0]
             try:
-                scan = scan_of(tape, self._library.frames(tape.id), keep=True)
+                scan = scan_of(tape, self._frames(tape), keep=True)
                 scan.counts()  # which are found when they are asked for, and other threads will ask
                 self._keep(tape.id, scan)
             finally:

@@ -1,7 +1,7 @@
 """Up to where somebody knows the list of traces, as a text that any process understands, also after a restart.
 
-It says a moment, and which of the older traces were not at their end then. Everything else that is older does not
-change any more.
+It says a moment, how many traces had been deleted, and which of the older ones were not at their end then. Everything
+else that is older does not change any more, unless it is deleted.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ MAX_WAITING_IDS = 32
 OPEN = Filter.where(outcome="open")
 
 _MORE = "more"
-_TEXT = re.compile(r"(\d{1,15})((?:-[0-9A-Z]{26})*)(-more)?", re.ASCII)
+_TEXT = re.compile(r"(\d{1,15})\.(\d{1,15})((?:-[0-9A-Z]{26})*)(-more)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """`waiting` are ids of tapes that began before `since_ns`; `has_more` when there were more than fit."""
+    """`deletion` is the number of the last deletion that is known; `waiting` are ids of tapes that began before
+    `since_ns`; `has_more` when there were more than fit."""
 
     unix_ms: int
+    deletion: int = 0
     waiting: tuple[str, ...] = ()
     has_more: bool = False
 
@@ -37,24 +39,27 @@ class Position:
         return max(0, self.unix_ms - LATE_MS) * 1_000_000
 
     def __str__(self) -> str:
-        return "-".join([str(self.unix_ms), *self.waiting, *([_MORE] if self.has_more else [])])
+        return "-".join([f"{self.unix_ms}.{self.deletion}", *self.waiting, *([_MORE] if self.has_more else [])])
 
     @classmethod
     def parse(cls, text: str) -> Position | None:
         """The position that this is the text of; None for any other text."""
         found = _TEXT.fullmatch(text)
-        return None if found is None else cls(int(found[1]), tuple(found[2].split("-")[1:]), found[3] is not None)
+        if found is None:
+            return None
+        return cls(int(found[1]), int(found[2]), tuple(found[3].split("-")[1:]), found[4] is not None)
 
     @classmethod
-    def at(cls, unix_ms: int, unsettled: Iterable[str]) -> Position:
+    def at(cls, unix_ms: int, deletion: int, unsettled: Iterable[str]) -> Position:
         """The position of this moment, when these tapes may still change."""
-        since = cls(unix_ms)
+        since = cls(unix_ms, deletion)
         older = sorted((tape_id for tape_id in unsettled if tape_id < first_id_at(since.since_ns)), reverse=True)
-        return cls(unix_ms, tuple(older[:MAX_WAITING_IDS]), len(older) > MAX_WAITING_IDS)
+        return cls(unix_ms, deletion, tuple(older[:MAX_WAITING_IDS]), len(older) > MAX_WAITING_IDS)
 
 
 def position_now(library: Library) -> str:
     """The position of a list that is read after this."""
     unix_ms = time.time_ns() // 1_000_000
+    deletion = library.last_deletion()
     opened = (tape.id for tape in library.list(OPEN, limit=MAX_WAITING_IDS + 1).tapes)
-    return str(Position.at(unix_ms, {*opened, *library.unsummarised()}))
+    return str(Position.at(unix_ms, deletion, {*opened, *library.unsummarised()}))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tailrace.llm import Delta, Dialect
 from tailrace.llm.scan import MAX_EVENT_BYTES
 from tailrace.sse import Event
-from tailrace.tape import Frame, Origin, Tape, delivered
+from tailrace.tape import Frame, Origin, Outcome, Tape, delivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,17 @@ def deltas(dialect: Dialect, events: Iterable[TimedEvent]) -> Iterator[tuple[Tim
     for timed in events:
         for delta in dialect.deltas(timed.event):
             yield timed, delta
+
+
+def ending_of(events: Iterable[TimedEvent], dialect: Dialect) -> tuple[Outcome, str | None]:
+    """How a whole stream ended, as far as its events show it, and the error."""
+    if not dialect.markers:
+        return Outcome.COMPLETE, None
+    finals = (dialect.final(timed.event) for timed in events)
+    final = next((final for final in finals if final is not None), None)
+    if final is None:
+        return Outcome.TRUNCATED, "the stream has no terminal event"
+    return (Outcome.UPSTREAM_ERROR, final.error) if final.error else (Outcome.COMPLETE, None)
 
 
 def pace(tape: Tape) -> Pace:

@@ -61,7 +61,8 @@ class Rows:
         self._previews: OrderedDict[str, str | None] = OrderedDict()
 
     def row(self, tape: Tape) -> Object:
-        """The row of a tape that is being recorded, or has just ended. Of any other it is `as_row`."""
+        """The row of a tape. One whose prompt is not in the library yet has it from its request, so that every list
+        shows it."""
         row = as_row(tape)
         if tape.prompt is None:
             row["prompt"] = self._preview(tape)
@@ -72,7 +73,8 @@ class Rows:
             if tape.id in self._previews:
                 return self._previews[tape.id]
         try:
-            preview = prompt_preview(tape.dialect, self._library.exchange(tape.id).request_body)
+            said = prompt_preview(tape.dialect, self._library.exchange(tape.id).request_body)
+            preview = None if said is None else self._library.masked(said)
         except TapeNotFound:
             return None
         with self._lock:

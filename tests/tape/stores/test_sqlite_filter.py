@@ -247,8 +247,8 @@ def test_the_sql_of_a_filter_has_nothing_of_its_values() -> None:
 
 def test_the_longest_filter_there_may_be_can_be_run(store: SqliteStore) -> None:
     made(store, texts=Texts("x", "y"))
-    texts = [of("text", *(f"word{number}" for number in range(100))) for _ in range(100)]
-    others = [of("model", *(f"name{number}" for number in range(100)), is_negated=True) for _ in range(100)]
+    texts = [of("text", f"word{number}", f"other{number}") for number in range(100)]
+    others = [of("model", f"name{number}", f"other{number}", is_negated=True) for number in range(100)]
 
     assert found(store, *texts) == []
     assert len(found(store, *others)) == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tailrace.tape import Filter, Texts
+from tailrace.tape import Condition, Field, Filter, Texts
 from tailrace.tape.stores import Indexing, sqlite_page
 from tailrace.tape.stores.sqlite import SqliteStore
 from tailrace.tape.ulid import first_id_at
@@ -72,12 +72,14 @@ def test_a_session_and_what_is_open_have_an_index(store: SqliteStore) -> None:
     assert plans(store, Filter.where(session="a")) == [
         "SEARCH t USING INDEX tapes_session (session=? AND id>? AND id<?)"
     ]
+    much_asked = Filter.where(session="a", model=[str(number) for number in range(10)])
+    assert len(plans(store, much_asked)) == 2, "in stretches: a session may have any number of tapes"
     (found,) = plans(store, Filter.where(outcome="open"))
     assert found.startswith("SEARCH t USING INDEX tapes_unfinished")
 
 
 def test_words_are_sought_in_the_full_text_index_from_its_end(store: SqliteStore) -> None:
-    (_, found) = plans(store, Filter.where(text="a"))
+    (_, found) = plans(store, Filter.where(text="a"))  # the first one is for the span of keys
 
     assert found.startswith("SCAN texts VIRTUAL TABLE INDEX")
     assert "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)" in found
@@ -149,6 +151,40 @@ def test_a_page_that_has_looked_far_enough_ends_and_its_cursor_leads_on(store: S
     assert first.tapes == ()
     assert first.next_cursor == made[15], "the last of the ten that it has looked at"
     assert pages(store, filter, 50) == [[], [], [made[0]]]
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        Filter.where(model="match"),
+        Filter.where(text="common", model="match"),
+        Filter((Condition(Field.TEXT, ("ot*",), is_negated=True),)),
+        Filter((Condition(Field.TEXT, ("other",), is_negated=True),)),
+    ],
+    ids=["by id", "by word", "without beginning", "without word"],
+)
+def test_a_page_that_takes_long_ends_after_a_stretch_and_its_cursor_leads_on(
+    store: SqliteStore, filter: Filter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_page, "_FIRST_STRETCH", 2)
+    monkeypatch.setattr(sqlite_page, "PAGE_S", 0.0)
+    made = many(store, 7, matching={0, 5})
+
+    assert pages(store, filter, 50) == [[made[5]], [], [], [made[0]]]
+
+
+@pytest.mark.usefixtures("short")
+def test_the_full_text_index_is_asked_twice_at_most_for_a_page(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_page, "MAX_SCANNED", 1000)
+    many(store, 30, matching={0})
+    query = Watched(store)
+
+    rows, cursor = sqlite_page.page(query, Filter.where(text="common", model="match"), None, 50, list)
+
+    assert (len(rows), cursor) == (1, None)
+    assert sum("VIRTUAL TABLE INDEX" in found and "texts" in found for found in query.plans) == 2
 
 
 @pytest.mark.usefixtures("short")

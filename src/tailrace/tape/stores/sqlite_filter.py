@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tailrace.tape.filter import OPEN, Between, Condition, Field, Filter, Operator, Value
-from tailrace.tape.texts import as_words
+from tailrace.tape.texts import as_words, is_beginning
 from tailrace.tape.ulid import first_id_at
 
 Scalar = str | int | float | None
@@ -39,12 +39,16 @@ _OPERATORS = {
 _OUTCOME = """coalesce(
     t.outcome, CASE WHEN t.owner IN (SELECT value FROM json_each(:gone)) THEN 'crashed' ELSE 'open' END
 )"""
-_MATCHES = "EXISTS (SELECT 1 FROM texts WHERE texts MATCH {match} AND rowid = t.key)"
+_LACKS = "NOT EXISTS (SELECT 1 FROM texts WHERE texts MATCH {match} AND rowid = t.key)"
+# For each tape the index would put together all words with the beginning, and so it is asked for all tapes at once.
+_LACKS_BEGINNING = "t.key NOT IN (SELECT rowid FROM texts WHERE texts MATCH {match})"
 _HAS_TAG = "EXISTS (SELECT 1 FROM json_each(t.tags) AS tag WHERE tag.key = {key})"
 _HAS_TAG_WITH = "EXISTS (SELECT 1 FROM json_each(t.tags) AS tag WHERE tag.key = {key} AND tag.value = {content})"
 AFTER_EVERY_ID = "a"
 """Ids have digits and capitals."""
 _OF_IDS = (Field.ID, Field.SINCE, Field.UNTIL)
+_FEW_VALUES = 10
+"""For so few, all tapes of a session may be asked at once, however many it has."""
 _INTEGERS = 2**63
 _LAST_NS = (2**48 - 1) * 1_000_000  # what fits in an id
 
@@ -80,11 +84,12 @@ def compiled(filter: Filter) -> Compiled:
     sought = [condition for condition in filter.conditions if condition.field is Field.TEXT]
     others = [condition for condition in filter.conditions if condition.field is not Field.TEXT]
     wanted = [_match(condition) for condition in sought if not condition.is_negated]
-    unwanted = [_match(condition) for condition in sought if condition.is_negated]
+    negated = [condition for condition in sought if condition.is_negated]
+    unwanted = list(map(_match, negated))
     match = " AND ".join(f"({query})" for query in wanted) or None
     parts = [_condition(condition, named) for condition in others]
     if match is None:
-        parts += [f"NOT {_MATCHES.format(match=named(query))}" for query in unwanted]
+        parts += [_lacks(condition).format(match=named(_match(condition))) for condition in negated]
     else:
         match = " NOT ".join([f"({match})", *(f"({query})" for query in unwanted)])
     first_id, end_id = _ids(others)
@@ -96,7 +101,7 @@ def compiled(filter: Filter) -> Compiled:
         first_id=first_id,
         end_id=end_id,
         is_narrow=is_of_open
-        or any(_is(each, Field.SESSION) for each in others)
+        or (len(values) <= _FEW_VALUES and any(_is(each, Field.SESSION) for each in others))
         or (not unwanted and all(any(_is(each, field) for field in _OF_IDS) for each in others)),
         is_of_open=is_of_open,
         needs_gone=any(condition.field is Field.OUTCOME for condition in others),
@@ -195,11 +200,14 @@ def _match(condition: Condition) -> str:
     return " OR ".join(_phrase(str(value)) for value in condition.values)
 
 
+def _lacks(condition: Condition) -> str:
+    return _LACKS_BEGINNING if any(map(is_beginning, map(str, condition.values))) else _LACKS
+
+
 def _phrase(text: str) -> str:
     """A full-text query for the words of a text, one after the other."""
-    is_beginning = text.endswith("*")
     quoted = as_words(text).replace('"', '""')
-    return f'"{quoted}" *' if is_beginning else f'"{quoted}"'
+    return f'"{quoted}" *' if is_beginning(text) else f'"{quoted}"'
 
 
 def gone_owners(owners: Sequence[str]) -> str:

@@ -90,6 +90,21 @@ class SqliteReader:
         rows, next_cursor = sqlite_page.page(self._named_rows, filter, cursor, limit, self._gone)
         return Page(tuple(self._tapes(rows)), next_cursor)
 
+    def has_abandoned(self) -> bool:
+        return bool(self._gone())
+
+    def has(self, tape_id: str) -> bool:
+        return bool(self._rows("is_there", {"id": tape_id}))
+
+    def last_deletion(self) -> int:
+        return int(self._rows("last_deletion", {})[0][0])
+
+    def deletions(self, after: int) -> tuple[int, list[str]] | None:
+        nothing = [(0, "")] if after == 0 else []  # what came before the first one
+        rows = nothing + self._rows("deletions_from", {"number": after})
+        is_whole = bool(rows) and rows[0][0] == after and rows[-1][0] - after == len(rows) - 1
+        return (rows[-1][0], [tape_id for _, tape_id in rows[1:]]) if is_whole else None
+
     def ended_before(self, until_id: str, limit: int) -> Sequence[str]:
         return [str(tape_id) for (tape_id,) in self._rows("ended_before", {"until_id": until_id, "limit": limit})]
 

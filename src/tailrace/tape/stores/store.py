@@ -70,6 +70,10 @@ class Store(Protocol):
     def crash_abandoned(self) -> list[str]:
         """Ends the tapes of processes that are gone as `crashed`; returns their ids."""
 
+    def has_abandoned(self) -> bool:
+        """Whether there are tapes of processes that are gone."""
+        ...
+
     def unpacked(self) -> list[str]:
         """The ids of ended tapes that are not packed yet."""
 
@@ -89,6 +93,10 @@ class Store(Protocol):
 
     def with_prefix(self, prefix: str) -> list[str]:
         """At most two ids that begin with `prefix`, newest first."""
+        ...
+
+    def has(self, tape_id: str) -> bool:
+        """Whether the tape is there: the cheapest question about it."""
         ...
 
     def exchange(self, tape_id: str) -> Exchange | None: ...
@@ -112,6 +120,15 @@ class Store(Protocol):
 
     def delete(self, tape_ids: Iterable[str]) -> int:
         """Deletes ended tapes; returns how many there were."""
+        ...
+
+    def last_deletion(self) -> int:
+        """The number of the last tape that was deleted, by whichever process; 0 before the first one."""
+        ...
+
+    def deletions(self, after: int) -> tuple[int, Sequence[str]] | None:
+        """The number of the last deletion, and the ids of what was deleted after the one with this number, in order;
+        None when not all of them are known any more."""
         ...
 
     def give_back(self) -> bool:

@@ -114,5 +114,14 @@ ORDER BY first_number;
 -- name: delete_tape
 DELETE FROM tapes WHERE id = :id AND outcome IS NOT NULL;
 
+-- name: last_deletion
+SELECT coalesce(max(number), 0) FROM deletions;
+
+-- name: deletions_from
+SELECT number, id FROM deletions WHERE number >= :number ORDER BY number;
+
+-- name: is_there
+SELECT 1 FROM tapes WHERE id = :id;
+
 -- name: ended_before
 SELECT id FROM tapes WHERE id < :until_id AND outcome IS NOT NULL ORDER BY id LIMIT :limit;

@@ -76,3 +76,15 @@ INSERT INTO texts (texts, rank) VALUES ('crisismerge', 1000);
 CREATE TRIGGER tapes_forgotten AFTER DELETE ON tapes WHEN old.indexed = 1 BEGIN
     DELETE FROM texts WHERE rowid = old.key;
 END;
+
+-- The tapes that were deleted last, in order: whoever follows the list is told. The newest is never forgotten, so no
+-- number comes twice.
+CREATE TABLE deletions (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL
+);
+
+CREATE TRIGGER tapes_deleted AFTER DELETE ON tapes BEGIN
+    INSERT INTO deletions (id) VALUES (old.id);
+    DELETE FROM deletions WHERE number <= last_insert_rowid() - 1000;
+END;
