@@ -11,6 +11,7 @@
     ├── ConfigError               a wrong key or value, naming the key, the place and what is allowed
     ├── AmbiguousKey              several of the gateway's keys begin with that prefix
     ├── FilterError               a list's filter that cannot be read, naming the word
+    ├── TooManyEvents             a trace that is too long to be compared here
     └── UpstreamError             the far side of the relay (blame: remote)
         ├── UpstreamUnreachable   refused, unresolvable, TLS
         └── UpstreamBroken        the connection ended inside a response
@@ -72,6 +73,10 @@ class FilterError(TailraceError):
         super().__init__(message, hint=hint)
         self.start = start
         self.end = end
+
+
+class TooManyEvents(TailraceError):
+    """A trace has more events, or pieces of them, than whoever asked will compare."""
 
 
 class UpstreamError(TailraceError):

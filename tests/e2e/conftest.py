@@ -100,9 +100,13 @@ def is_running(pid: int) -> bool:
 
 
 def configured(folder: Path) -> Path:
-    """A configuration that leaves the upstream at its default: the local model."""
+    """The local model, with one thread: two that wait for each other stand still while other tests use the cores."""
     file = folder / "tailrace.toml"
-    file.write_text('[server]\nport = 0\n\n[library]\nurl = "sqlite:///tapes.db"\n', encoding="utf-8")
+    file.write_text(
+        '[server]\nport = 0\n\n[library]\nurl = "sqlite:///tapes.db"\n\n'
+        '[[upstream]]\nname = "local"\nkind = "local"\nthreads = 1\n',
+        encoding="utf-8",
+    )
     return file
 
 

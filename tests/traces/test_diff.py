@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tailrace.errors import TooManyEvents
 from tailrace.llm import summarise
 from tailrace.llm.codec import dumps
 from tailrace.llm.said import ToolCall
 from tailrace.tape import Kind, Library, Origin, Outcome
 from tailrace.traces import Trace, TraceDiff, diff_traces
 from tailrace.traces.changes import PieceKind
-from tailrace.traces.diff import TooManyEvents
 from traces.recorded import MS, record
 
 STREAMS = Path(__file__).parents[1] / "llm" / "streams"

@@ -20,12 +20,13 @@ from tailrace.app.api_error import HEADERS, ApiError
 from tailrace.app.api_schemas import Responses, answers, errors, files
 from tailrace.app.live_response import Followers, Live
 from tailrace.app.reading import Pieces, Readers
+from tailrace.errors import TooManyEvents
 from tailrace.llm.codec import dumps
 from tailrace.tape import Library
 from tailrace.tape.indexer import gently
 from tailrace.traces import as_converted, as_wire, diff_traces, exported, parse_filter
 from tailrace.traces.copying import copied
-from tailrace.traces.diff import Align, TooManyEvents, Trace
+from tailrace.traces.diff import Align, Trace
 from tailrace.traces.live_list import LiveList
 from tailrace.traces.live_stream import live_trace
 from tailrace.traces.opened import Opened

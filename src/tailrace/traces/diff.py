@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
-from tailrace.errors import TailraceError
+from tailrace.errors import TooManyEvents
 from tailrace.llm import DeltaKind, Dialect, measure, named
 from tailrace.llm.plain import PLAIN
 from tailrace.llm.said import Answer, ToolCall, body_answer, stream_answer, value_of
@@ -26,10 +26,6 @@ from tailrace.traces.reading import TimedEvent, timed_events
 
 Align = Literal["start", "content"]
 Value = str | int | float | None
-
-
-class TooManyEvents(TailraceError):
-    """A trace has more events, or pieces of them, than whoever asked will compare."""
 
 
 @dataclass(frozen=True, slots=True)
