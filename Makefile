@@ -45,7 +45,7 @@ ui: $(PAGES) ## build the pages into src/tailrace/app/static
 
 test: .venv/.dev .clients/.python .clients/.npm .clients/.browser $(PAGES) ## run the tests
 	npm test --silent --prefix ui
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 check: .venv/.dev ui/node_modules/.installed ## check format, lint, types, import rules and the layout of the tree
 	$(BIN)/ruff format --check .
