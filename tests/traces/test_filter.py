@@ -179,7 +179,7 @@ QUOTED = "a word with : in it is searched for in quotes"
 @pytest.mark.parametrize(
     ("text", "wrong", "message", "hint"),
     [
-        ("x modl:smol", "modl", "there is no key modl", f"did you mean model?; {QUOTED}"),
+        ("x modl:smol", "modl", "there is no key modl", f"did you mean model? {QUOTED}"),
         ("abcdefgh:1", "abcdefgh", "there is no key abcdefgh", f"the keys are {KEYS}; {QUOTED}"),
         ("http://a", "http", "there is no key http", f"the keys are {KEYS}; {QUOTED}"),
         ("a :smol", ":", "there is no key before the :", QUOTED),

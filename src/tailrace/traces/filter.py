@@ -175,8 +175,8 @@ def _field(text: str, name: _Part, sign: str) -> Field:
     if name.start == name.end:
         raise FilterError(f"there is no key before the {sign}", hint=quoted, start=name.start, end=name.end + len(sign))
     close = difflib.get_close_matches(written, list(Field), n=1)
-    known = f"did you mean {close[0]}?" if close else f"the keys are {', '.join(Field)}"
-    raise _wrong(name, f"there is no key {text[name.start : name.end]}", f"{known}; {quoted}")
+    known = f"did you mean {close[0]}?" if close else f"the keys are {', '.join(Field)};"
+    raise _wrong(name, f"there is no key {text[name.start : name.end]}", f"{known} {quoted}")
 
 
 def _values(text: str, field: Field, operator: Operator, part: _Part) -> Iterator[Value]:
